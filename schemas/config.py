@@ -1,0 +1,196 @@
+"""The configuration: one frozen value, with every default named here or beside the rule that it belongs to.
+
+How a rule is tuned is the rule's own affair: each detector brings its `Settings`, a subclass of `RuleSettings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field, structs
+
+from schemas.outputs import Action, Mode, Severity
+
+
+class Seconds(float):
+    """A length of time; written as a number of seconds or as `500ms`, `30s`, `5m`, `1h`, `2d`, `1h30m`."""
+
+
+class Secret(str):
+    """A value that appears in no log, error, repr or metric."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'<secret>'"
+
+    __str__ = __repr__
+
+    def reveal(self) -> str:
+        """The value itself: call it where it is handed over, and nowhere else."""
+        return str.__str__(self)
+
+
+Positive = Annotated[float, Meta(gt=0)]
+Share = Annotated[float, Meta(gt=0, le=1)]
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Pattern = Annotated[str, Meta(min_length=1)]
+
+
+class Section(Struct, frozen=True, kw_only=True):
+    """One mapping of the configuration file."""
+
+
+class Security(Section):
+    """How to reach the brokers; words as in Kafka's own clients."""
+
+    protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    username: str | None = None
+    password: Secret | None = None
+    password_file: str | None = None
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    key_file: str | None = None
+
+
+class Kafka(Section):
+    """Which cluster. `topic_prefix` goes before the name of every topic, `group` is the consumer group."""
+
+    bootstrap_servers: Pattern = "localhost:9092"
+    security: Security = Security()
+    group: Pattern = "tidegate"
+    topic_prefix: str = ""
+    session_timeout: Seconds = Seconds(10)
+    checkpoint_every: Seconds = Seconds(10)
+
+
+class Http(Section):
+    """Where `/metrics`, `/-/healthy` and `/-/ready` are served; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9464
+
+
+class Input(Section):
+    """How events are read: how late one may be, and how far ahead of the log's clock its time may lie."""
+
+    lateness: Seconds = Seconds(10)
+    max_future: Seconds = Seconds(300)
+
+
+class RuleSettings(Section):
+    """What every rule has: a rule's own `Settings` inherit from this."""
+
+    enabled: bool = True
+    resolve_after: Annotated[Seconds, Meta(description="how long the value must stay low to resolve")] = Seconds(60)
+    resolve_below: Annotated[float, Meta(gt=0, le=1)] = 0.8  # share of the threshold that counts as low
+
+
+Response = Literal["none", "throttle", "overflow", "shutdown"]
+
+
+class Endpoint(Section):
+    """What is known of an endpoint; what is None comes from `defaults`."""
+
+    critical: bool | None = None
+    expected_max: Annotated[int, Meta(ge=1)] | None = None
+    price_usd_per_hour: Annotated[float, Meta(ge=0)] | None = None  # per replica
+    region: str | None = None
+    mode: Mode | None = None
+    actions: Mapping[str, Response] = field(default_factory=dict)  # rule -> what to do, before the global one
+    rules: Mapping[str, RuleSettings] = field(default_factory=dict)  # rule -> settings, before the global ones
+
+
+class Budget(Section):
+    """A daily amount of money over the endpoints that any of the patterns matches (`*`, `?`, `[a-z]`)."""
+
+    daily_usd: Positive
+    endpoints: Annotated[tuple[Pattern, ...], Meta(min_length=1)]
+    timezone: str = "UTC"
+    rules: Mapping[str, RuleSettings] = field(default_factory=dict)
+
+    def covers(self, endpoint: str) -> bool:
+        return any(fnmatchcase(endpoint, pattern) for pattern in self.endpoints)
+
+
+class Provider(Section):
+    """Where requests may overflow to, for the endpoints that any of the patterns matches."""
+
+    name: Pattern
+    price_usd_per_hour: Annotated[float, Meta(ge=0)]
+    endpoints: tuple[Pattern, ...] = ("*",)
+
+
+class Overflow(Section):
+    providers: tuple[Provider, ...] = ()
+
+
+class Safety(Section):
+    """The limits of what tidegate may do by itself."""
+
+    kill_switch: bool = False
+    cooldown: Seconds = Seconds(300)  # between two commands for one endpoint
+    max_actions_per_hour: Annotated[int, Meta(ge=0)] = 20
+    max_share_down: Share = 0.25  # of all known endpoints that may be shut down at once
+    max_evidence_age: Seconds = Seconds(120)  # a finding older than this when it is read leads to an alert only
+    expires_after: Seconds = Seconds(900)  # a command that nobody renews ends by itself
+    protected: tuple[Pattern, ...] = ()
+
+    def protects(self, endpoint: str) -> bool:
+        return any(fnmatchcase(endpoint, pattern) for pattern in self.protected)
+
+
+DEFAULT_ENDPOINT = Endpoint(critical=False, expected_max=10, mode=None)
+
+
+class Config(Section):
+    """Everything. `version` names the part of it that decisions depend on."""
+
+    kafka: Kafka = Kafka()
+    http: Http = Http()
+    input: Input = Input()
+    mode: Mode = Mode.SHADOW
+    endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
+    defaults: Endpoint = DEFAULT_ENDPOINT
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+    rules: Mapping[str, RuleSettings] = field(default_factory=dict)  # every known rule, with its own Settings
+    actions: Mapping[str, Response | Mapping[Severity, Response]] = field(default_factory=dict)
+    overflow: Overflow = Overflow()
+    safety: Safety = Safety()
+    receivers: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
+
+    def endpoint(self, name: str) -> Endpoint:
+        """The endpoint with what it leaves open filled from `defaults`."""
+        known = self.endpoints.get(name)
+        if known is None:
+            return self.defaults
+        filled = {
+            key: value
+            for key, value in structs.asdict(self.defaults).items()
+            if getattr(known, key) is None or (key in ("actions", "rules") and not getattr(known, key))
+        }
+        return structs.replace(known, **filled)
+
+    def rule(self, rule: str, endpoint: str | None = None, budget: str | None = None) -> RuleSettings:
+        """The settings of a rule: the endpoint's or the budget's own, else the global ones."""
+        if endpoint is not None and rule in (own := self.endpoint(endpoint).rules):
+            return own[rule]
+        if budget is not None and rule in (own := self.budgets[budget].rules):
+            return own[rule]
+        return self.rules[rule]
+
+    def mode_of(self, endpoint: str) -> Mode:
+        return self.endpoint(endpoint).mode or self.mode
+
+    def budgets_of(self, endpoint: str) -> tuple[str, ...]:
+        return tuple(name for name, budget in self.budgets.items() if budget.covers(endpoint))
+
+
+__all__ = [
+    "Action", "Budget", "Config", "DEFAULT_ENDPOINT", "Endpoint", "Http", "Input", "Kafka", "Mode", "Overflow",
+    "Provider", "Response", "RuleSettings", "Safety", "Secret", "Seconds", "Section", "Security", "Severity",
+]

@@ -1,0 +1,181 @@
+"""What goes out: findings, commands, alerts and roll-ups (contract section 5).
+
+Ids are derived from content, never drawn: the same input gives the same ids, so whatever is written
+again after a crash is recognised as the same.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from hashlib import blake2b
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+
+class Severity(StrEnum):
+    """PagerDuty's four words, mildest first in `rank`."""
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        return _RANKS[self]
+
+
+_RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+
+
+class Status(StrEnum):
+    OPEN = "open"
+    UPDATE = "update"
+    RESOLVED = "resolved"
+
+
+class Action(StrEnum):
+    THROTTLE = "throttle"
+    OVERFLOW = "overflow"
+    SHUTDOWN = "shutdown"
+    RESTORE = "restore"
+
+
+class Mode(StrEnum):
+    SHADOW = "shadow"
+    APPROVE = "approve"
+    AUTO = "auto"
+
+
+class Held(StrEnum):
+    """Why a command was held back: the log field, the metric's label and the command's `held`."""
+
+    KILL_SWITCH = "kill_switch"
+    EVIDENCE_TOO_OLD = "evidence_too_old"
+    PROTECTED = "protected"
+    NO_PROVIDER = "no_provider"
+    ALREADY_IN_FORCE = "already_in_force"
+    COOLDOWN = "cooldown"
+    MAX_ACTIONS_PER_HOUR = "max_actions_per_hour"
+    BLAST_RADIUS = "blast_radius"
+    SHADOW = "shadow"
+    AWAITING_APPROVAL = "awaiting_approval"
+
+
+Id = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+Timestamp = Annotated[str, Meta(description="RFC 3339, UTC, microseconds")]
+Evidence = dict[str, Any]
+
+
+def derive_id(*parts: str | int) -> str:
+    """32 hexadecimal digits that depend on the parts alone.
+
+    >>> derive_id("episode", "request_surge", "acme/bert", 1)
+    'acebebbe5a89c0b6d20d55e4a9fb0c8c'
+    """
+    return blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
+
+
+class Finding(Struct, frozen=True, omit_defaults=False):
+    """What a detector says about a subject. `score` > 1 means anomalous, for every rule."""
+
+    id: Id
+    episode: Id
+    rule: str
+    subject: str
+    endpoint: str | None
+    status: Status
+    severity: Severity
+    opened_at: Timestamp
+    at: Timestamp
+    score: float
+    value: float
+    threshold: float
+    baseline: float | None
+    unit: str
+    evidence: Evidence
+    config_version: str
+
+
+class Cost(Struct, frozen=True):
+    """The money behind a command; None where it is not known (an endpoint without a price)."""
+
+    spend_usd: float | None = None
+    budget_usd: float | None = None
+    rate_usd_per_hour: float | None = None
+    saves_usd_per_hour: float | None = None
+
+
+class Command(Struct, frozen=True):
+    """An instruction to the outside. Executors carry out only mode `auto` (or `approve`, once approved).
+
+    A command that was held back is published too, with the reason in `held`, and then never in mode `auto`.
+    """
+
+    id: Id
+    action: Action
+    endpoint: str
+    parameters: dict[str, Any]
+    mode: Mode
+    held: Held | None
+    finding_id: Id
+    episode: Id
+    rule: str
+    issued_at: Timestamp
+    expires_at: Timestamp | None
+    reason: str
+    cost: Cost
+    before: dict[str, Any]
+    restores: Id | None = None
+    signature: str | None = None
+
+
+class Alert(Struct, frozen=True):
+    """A notification to a person, about a finding or a command. `dedup_key` is the episode's id."""
+
+    id: Id
+    dedup_key: Id
+    status: Literal["firing", "resolved"]
+    severity: Severity
+    summary: Annotated[str, Meta(max_length=1024)]
+    rule: str
+    subject: str
+    endpoint: str | None
+    at: Timestamp
+    finding_id: Id
+    command_id: Id | None
+    details: dict[str, Any]
+
+
+class Bill(Struct, frozen=True):
+    """A billing event in the ledger's units."""
+
+    start_us: int
+    end_us: int
+    cost_nano: int
+    estimated: bool
+    line_id: str | None
+
+
+class Rollup(Struct, frozen=True, omit_defaults=True):
+    """One step in the money of one budget, as one partition of one input topic saw it.
+
+    Within (`source`, `partition`) the `seq` never falls, so a reader drops what it has seen.
+    `time_us` moves the budget's clock. Requests come as one roll-up per closed second (`requests`: endpoint ->
+    [count, errors, input tokens, output tokens]); a scaling event as `replicas`; a billing event as `bill`.
+    """
+
+    budget: str
+    source: str
+    partition: int
+    seq: int
+    time_us: int
+    endpoint: str | None = None
+    requests: dict[str, tuple[int, int, int, int]] | None = None
+    replicas: int | None = None
+    bill: Bill | None = None
+
+
+Output = Finding | Command | Alert | Rollup
