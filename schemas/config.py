@@ -1,21 +1,62 @@
 """The configuration: one frozen value, with every default named here or beside the rule that it belongs to.
 
-How a rule is tuned is the rule's own affair: each detector brings its `Settings`, a subclass of `RuleSettings`.
+How a rule is tuned is the rule's own affair: each detector brings `Settings`, a subclass of `RuleSettings`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from msgspec import Meta, Struct, field, structs
 
 from schemas.outputs import Action, Mode, Severity
 
+_UNITS: Final = {
+    "d": Decimal(86400),
+    "h": Decimal(3600),
+    "m": Decimal(60),
+    "s": Decimal(1),
+    "ms": Decimal("0.001"),
+}
+_DURATION: Final = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?){unit})?" for unit in _UNITS), re.ASCII)
+
 
 class Seconds(float):
     """A length of time; written as a number of seconds or as `500ms`, `30s`, `5m`, `1h`, `2d`, `1h30m`."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `text` writes, largest unit first, each unit once. Raises ValueError.
+
+        >>> Seconds.parse("1h30m")
+        5400.0
+        """
+        found = _DURATION.fullmatch(text)
+        if not text or found is None:
+            raise ValueError(text)
+        amounts = found.groupdict()
+        return cls(sum(Decimal(amounts[unit]) * size for unit, size in _UNITS.items() if amounts[unit]))
+
+    @property
+    def text(self) -> str:
+        """The shortest way to write it: `1h30m`.
+
+        >>> Seconds(90.5).text
+        '1m30.5s'
+        """
+        rest = Decimal(repr(float(self)))
+        if 0 < rest < 1:
+            return f"{(rest * 1000).normalize():f}ms"
+        words = []
+        for unit in ("d", "h", "m"):
+            amount, rest = divmod(rest, _UNITS[unit])
+            words += [f"{amount:f}{unit}"] if amount else []
+        words += [f"{rest.normalize():f}s"] if rest or not words else []
+        return "".join(words)
 
 
 class Secret(str):
@@ -28,6 +69,9 @@ class Secret(str):
 
     __str__ = __repr__
 
+    def __format__(self, spec: str) -> str:
+        return format(repr(self), spec)
+
     def reveal(self) -> str:
         """The value itself: call it where it is handed over, and nowhere else."""
         return str.__str__(self)
@@ -37,13 +81,16 @@ Positive = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Pattern = Annotated[str, Meta(min_length=1)]
+# msgspec keeps ranges for its own types only: a duration's range travels in `extra`, under the same names
+Lasting = Annotated[Seconds, Meta(extra={"gt": 0})]
+Lateness = Annotated[Seconds, Meta(extra={"ge": 1, "le": 60, "multiple_of": 1})]
 
 
 class Section(Struct, frozen=True, kw_only=True):
     """One mapping of the configuration file."""
 
 
-class Security(Section):
+class Security(Section, frozen=True):
     """How to reach the brokers; words as in Kafka's own clients."""
 
     protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
@@ -56,43 +103,43 @@ class Security(Section):
     key_file: str | None = None
 
 
-class Kafka(Section):
+class Kafka(Section, frozen=True):
     """Which cluster. `topic_prefix` goes before the name of every topic, `group` is the consumer group."""
 
     bootstrap_servers: Pattern = "localhost:9092"
     security: Security = Security()
     group: Pattern = "tidegate"
     topic_prefix: str = ""
-    session_timeout: Seconds = Seconds(10)
-    checkpoint_every: Seconds = Seconds(10)
+    session_timeout: Lasting = Seconds(10)
+    checkpoint_every: Lasting = Seconds(10)
 
 
-class Http(Section):
+class Http(Section, frozen=True):
     """Where `/metrics`, `/-/healthy` and `/-/ready` are served; port 0 takes a free one."""
 
     host: str = "127.0.0.1"
     port: Port = 9464
 
 
-class Input(Section):
+class Input(Section, frozen=True):
     """How events are read: how late one may be, and how far ahead of the log's clock its time may lie."""
 
-    lateness: Seconds = Seconds(10)
+    lateness: Lateness = Seconds(10)
     max_future: Seconds = Seconds(300)
 
 
-class RuleSettings(Section):
+class RuleSettings(Section, frozen=True):
     """What every rule has: a rule's own `Settings` inherit from this."""
 
     enabled: bool = True
-    resolve_after: Annotated[Seconds, Meta(description="how long the value must stay low to resolve")] = Seconds(60)
-    resolve_below: Annotated[float, Meta(gt=0, le=1)] = 0.8  # share of the threshold that counts as low
+    resolve_after: Seconds = Seconds(60)  # how long the value must stay low for the episode to end
+    resolve_below: Share = 0.8  # of the threshold: what counts as low
 
 
 Response = Literal["none", "throttle", "overflow", "shutdown"]
 
 
-class Endpoint(Section):
+class Endpoint(Section, frozen=True):
     """What is known of an endpoint; what is None comes from `defaults`."""
 
     critical: bool | None = None
@@ -101,10 +148,12 @@ class Endpoint(Section):
     region: str | None = None
     mode: Mode | None = None
     actions: Mapping[str, Response] = field(default_factory=dict)  # rule -> what to do, before the global one
-    rules: Mapping[str, RuleSettings] = field(default_factory=dict)  # rule -> settings, before the global ones
+    rules: Mapping[str, RuleSettings] = field(
+        default_factory=dict
+    )  # rule -> settings, before the global ones
 
 
-class Budget(Section):
+class Budget(Section, frozen=True):
     """A daily amount of money over the endpoints that any of the patterns matches (`*`, `?`, `[a-z]`)."""
 
     daily_usd: Positive
@@ -116,7 +165,7 @@ class Budget(Section):
         return any(fnmatchcase(endpoint, pattern) for pattern in self.endpoints)
 
 
-class Provider(Section):
+class Provider(Section, frozen=True):
     """Where requests may overflow to, for the endpoints that any of the patterns matches."""
 
     name: Pattern
@@ -124,18 +173,20 @@ class Provider(Section):
     endpoints: tuple[Pattern, ...] = ("*",)
 
 
-class Overflow(Section):
+class Overflow(Section, frozen=True):
     providers: tuple[Provider, ...] = ()
 
 
-class Safety(Section):
+class Safety(Section, frozen=True):
     """The limits of what tidegate may do by itself."""
 
     kill_switch: bool = False
     cooldown: Seconds = Seconds(300)  # between two commands for one endpoint
     max_actions_per_hour: Annotated[int, Meta(ge=0)] = 20
     max_share_down: Share = 0.25  # of all known endpoints that may be shut down at once
-    max_evidence_age: Seconds = Seconds(120)  # a finding older than this when it is read leads to an alert only
+    max_evidence_age: Seconds = Seconds(
+        120
+    )  # a finding older than this when it is read leads to an alert only
     expires_after: Seconds = Seconds(900)  # a command that nobody renews ends by itself
     protected: tuple[Pattern, ...] = ()
 
@@ -146,8 +197,8 @@ class Safety(Section):
 DEFAULT_ENDPOINT = Endpoint(critical=False, expected_max=10, mode=None)
 
 
-class Config(Section):
-    """Everything. `version` names the part of it that decisions depend on."""
+class Config(Section, frozen=True):
+    """Everything. `version` names the part of it that decisions depend on: equal meaning, equal version."""
 
     kafka: Kafka = Kafka()
     http: Http = Http()
@@ -169,10 +220,10 @@ class Config(Section):
         if known is None:
             return self.defaults
         filled = {
-            key: value
-            for key, value in structs.asdict(self.defaults).items()
-            if getattr(known, key) is None or (key in ("actions", "rules") and not getattr(known, key))
+            key: value for key, value in structs.asdict(self.defaults).items() if getattr(known, key) is None
         }
+        filled["actions"] = {**self.defaults.actions, **known.actions}
+        filled["rules"] = {**self.defaults.rules, **known.rules}
         return structs.replace(known, **filled)
 
     def rule(self, rule: str, endpoint: str | None = None, budget: str | None = None) -> RuleSettings:
@@ -191,6 +242,23 @@ class Config(Section):
 
 
 __all__ = [
-    "Action", "Budget", "Config", "DEFAULT_ENDPOINT", "Endpoint", "Http", "Input", "Kafka", "Mode", "Overflow",
-    "Provider", "Response", "RuleSettings", "Safety", "Secret", "Seconds", "Section", "Security", "Severity",
+    "Action",
+    "Budget",
+    "Config",
+    "DEFAULT_ENDPOINT",
+    "Endpoint",
+    "Http",
+    "Input",
+    "Kafka",
+    "Mode",
+    "Overflow",
+    "Provider",
+    "Response",
+    "RuleSettings",
+    "Safety",
+    "Secret",
+    "Seconds",
+    "Section",
+    "Security",
+    "Severity",
 ]

@@ -1,0 +1,114 @@
+"""What a configuration must be as a whole, beyond the types of its values.
+
+An error is what could not work; a warning is what works, but hardly as it was meant.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import fnmatchcase
+from typing import Final
+from zoneinfo import available_timezones
+
+from schemas.config import Config, Mode, Security
+from streams.typed_yaml import Report
+from streams.values import nearest
+
+_SERVERS: Final = re.compile(r"\s*[^\s,:/]+:\d{1,5}\s*|\s*\[[0-9a-fA-F:.]+\]:\d{1,5}\s*")
+_WILDCARDS: Final = re.compile(r"[*?\[]")
+
+
+def check_meaning(config: Config, report: Report) -> None:
+    """Report what is wrong with the whole; warnings only where there is no error left to cause them."""
+    _servers(config, report)
+    _security(config.kafka.security, report)
+    _timezones(config, report)
+    if report.has_error():
+        return
+    _unused_security(config.kafka.security, report)
+    _names(config, report)
+    _budgets(config, report)
+    _safety(config, report)
+    _overflow(config, report)
+    if config.receivers:
+        report.warning(("receivers",), "alerts are written to alerts.v1; no receiver delivers them yet")
+
+
+def _servers(config: Config, report: Report) -> None:
+    servers = config.kafka.bootstrap_servers
+    wrong = [server for server in servers.split(",") if not _SERVERS.fullmatch(server)]
+    if wrong:
+        report.error(
+            ("kafka", "bootstrap_servers"), f"expected host:port, several with commas, got {wrong[0]!r}"
+        )
+
+
+def _security(security: Security, report: Report) -> None:
+    path = ("kafka", "security")
+    if report.has_error(path):
+        return
+    if security.protocol.startswith("SASL"):
+        if not security.username:
+            report.error((*path, "username"), f"is required with protocol {security.protocol}")
+        if not security.password:
+            message = f"is required with protocol {security.protocol}, or password_file"
+            report.error((*path, "password"), message)
+    if security.key_file is not None and security.certificate_file is None:
+        report.error((*path, "key_file"), "is of no use without certificate_file")
+
+
+def _timezones(config: Config, report: Report) -> None:
+    known = available_timezones()
+    for name, budget in config.budgets.items():
+        if budget.timezone not in known:
+            message = f"unknown time zone '{budget.timezone}'{nearest(budget.timezone, known)}"
+            report.error(("budgets", name, "timezone"), message)
+
+
+def _unused_security(security: Security, report: Report) -> None:
+    path = ("kafka", "security")
+    if not security.protocol.startswith("SASL") and (security.username or security.password):
+        report.warning((*path, "protocol"), f"{security.protocol} sends no username and no password")
+    if not security.protocol.endswith("SSL") and (security.ca_file or security.certificate_file):
+        report.warning((*path, "protocol"), f"{security.protocol} is not encrypted and uses no certificates")
+
+
+def _names(config: Config, report: Report) -> None:
+    for name in config.endpoints:
+        if _WILDCARDS.search(name):
+            message = "endpoints are listed by name, one by one; for all others there is `defaults`"
+            report.warning(("endpoints", name), message)
+
+
+def _budgets(config: Config, report: Report) -> None:
+    prices = {name: config.endpoint(name).price_usd_per_hour for name in config.endpoints}
+    for name, budget in config.budgets.items():
+        covered = [endpoint for endpoint in prices if budget.covers(endpoint)]
+        for endpoint in [endpoint for endpoint in covered if prices[endpoint] is None]:
+            message = f"has no price_usd_per_hour: budget '{name}' sees its cost in bills only"
+            report.warning(("endpoints", endpoint), message)
+        if not covered and config.defaults.price_usd_per_hour is None:
+            message = "matches no listed endpoint, and defaults have no price_usd_per_hour: only bills count"
+            report.warning(("budgets", name, "endpoints"), message)
+
+
+def _safety(config: Config, report: Report) -> None:
+    for index, pattern in enumerate(config.safety.protected):
+        if not any(fnmatchcase(name, pattern) for name in config.endpoints):
+            report.warning(("safety", "protected", index), f"'{pattern}' matches no listed endpoint")
+    acts = config.mode is Mode.AUTO or any(
+        config.endpoint(name).mode is Mode.AUTO for name in config.endpoints
+    )
+    if acts and not report.was_given(("safety",)):
+        message = (
+            "commands are carried out (mode auto) within the default limits: there is no `safety` section"
+        )
+        report.warning(("mode",), message)
+
+
+def _overflow(config: Config, report: Report) -> None:
+    if config.overflow.providers:
+        return
+    for rule, response in config.actions.items():
+        if response == "overflow" or (not isinstance(response, str) and "overflow" in response.values()):
+            report.warning(("actions", rule), "there is nowhere to overflow to: overflow.providers is empty")
