@@ -1,0 +1,97 @@
+"""What people hear: that an episode opens, gets worse or is over, what was done, and what was not done and why.
+
+All alerts of an episode share its id as `dedup_key`, so a receiver shows one incident with its history. Renewals and
+restores are silent: the alert that resolves the episode tells of the restores. Of what is held, only the reasons that
+ask for a person are told; a cooldown or a brake that is there already are none of them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+from msgspec import structs
+
+from actions.brakes import Claim
+from actions.wording import short, what_is_wrong, what_was_done
+from schemas.outputs import Alert, Command, Finding, Held, Id, derive_id
+
+SILENT: Final = frozenset({Held.ALREADY_IN_FORCE, Held.COOLDOWN})
+UNSEALED: Final = "0" * 32
+
+
+def fires(finding: Finding) -> Alert:
+    """An episode opened or became more severe."""
+    since = f"Open since {_clock(finding.opened_at)}, severity {finding.severity.value}"
+    return _about(finding, "firing", short(what_is_wrong(finding), since))
+
+
+def resolves(finding: Finding, restored: int) -> Alert:
+    over = f"Resolved at {_clock(finding.at)}: {what_is_wrong(finding)}"
+    brakes = f"{restored} brake{'' if restored == 1 else 's'} released" if restored else ""
+    return _about(finding, "resolved", short(over, brakes))
+
+
+def displaced(finding: Finding, episode: Id) -> Alert:
+    """A later episode of the same rule and subject began, and the earlier one was never said to be over."""
+    text = short(f"Over: {finding.rule} on {finding.subject} began anew at {_clock(finding.opened_at)}")
+    return seal(structs.replace(_about(finding, "resolved", text), dedup_key=episode))
+
+
+def tells_of(command: Command, claim: Claim) -> list[Alert]:
+    """The line about a command: none where nobody has to know."""
+    if command.held in SILENT:
+        return []
+    held = {} if command.held is None else {"held": command.held.value}
+    alert = Alert(
+        id=UNSEALED,
+        dedup_key=claim.episode,
+        status="firing",
+        severity=claim.severity,
+        summary=short(what_was_done(command), claim.reason),
+        rule=claim.rule,
+        subject=claim.subject,
+        endpoint=claim.endpoint,
+        at=command.issued_at,
+        finding_id=claim.finding_id,
+        command_id=command.id,
+        details={"action": command.action.value, "mode": command.mode.value, **held, **command.parameters},
+    )
+    return [seal(alert)]
+
+
+def seal(alert: Alert) -> Alert:
+    """The alert with the id that its content gives."""
+    content = msgspec.json.encode(structs.replace(alert, id=UNSEALED), order="deterministic")
+    return structs.replace(alert, id=derive_id("alert", content.decode()))
+
+
+def _about(finding: Finding, status: Literal["firing", "resolved"], summary: str) -> Alert:
+    details: dict[str, Any] = {
+        "value": finding.value,
+        "threshold": finding.threshold,
+        "unit": finding.unit,
+        "score": finding.score,
+        "opened_at": finding.opened_at,
+    }
+    return seal(
+        Alert(
+            id=UNSEALED,
+            dedup_key=finding.episode,
+            status=status,
+            severity=finding.severity,
+            summary=summary,
+            rule=finding.rule,
+            subject=finding.subject,
+            endpoint=finding.endpoint,
+            at=finding.at,
+            finding_id=finding.id,
+            command_id=None,
+            details=details,
+        )
+    )
+
+
+def _clock(timestamp: str) -> str:
+    """`2026-11-22 19:41:06 UTC`."""
+    return f"{timestamp[:19].replace('T', ' ')} UTC"

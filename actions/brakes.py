@@ -1,0 +1,105 @@
+"""What is in force on an endpoint: the join of what all open episodes claim of it.
+
+Every open episode may claim an action of an endpoint. The endpoint is under at most one brake per mode, and the
+brake is the *join* of its claims: the highest rung (throttle < overflow < shutdown), and, among throttles, the
+tightest limit of each kind. A claim that does not change the join is already in force; when a claim goes and the
+join of the others is weaker, the brake is restored and the weaker one applied.
+
+A brake counts only in its own mode and in milder ones: what was done in `auto` stands in the way of a command in
+`shadow`, but a brake that exists in `shadow` alone has stopped nothing and stands in nobody's way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from msgspec import Struct
+
+from schemas.outputs import Action, Command, Cost, Id, Mode, Severity
+from schemas.units import from_rfc3339
+
+RUNGS: Final = {Action.THROTTLE: 1, Action.OVERFLOW: 2, Action.SHUTDOWN: 3}
+REALITY: Final = {Mode.SHADOW: 0, Mode.APPROVE: 1, Mode.AUTO: 2}
+
+
+class Claim(Struct, frozen=True):
+    """What one episode wants done to one endpoint, and why. An overflow without parameters found no provider."""
+
+    episode: Id
+    rule: str
+    subject: str
+    finding_id: Id
+    severity: Severity
+    endpoint: str
+    action: Action
+    parameters: dict[str, Any]
+    before: dict[str, Any]
+    cost: Cost
+    reason: str
+
+
+class Demand(NamedTuple):
+    """What a brake does."""
+
+    action: Action
+    parameters: dict[str, Any]
+
+    @property
+    def rung(self) -> int:
+        return RUNGS[self.action]
+
+
+class Brake(Struct, frozen=True):
+    """A command in force, and the claims whose join it is."""
+
+    command: Command
+    claims: tuple[Claim, ...]
+
+    @property
+    def demand(self) -> Demand:
+        return Demand(self.command.action, self.command.parameters)
+
+    @property
+    def mode(self) -> Mode:
+        return self.command.mode
+
+    @property
+    def issued_us(self) -> int:
+        return from_rfc3339(self.command.issued_at)
+
+    @property
+    def expires_us(self) -> int:
+        """Commands in force always expire."""
+        return from_rfc3339(self.command.expires_at or self.command.issued_at)
+
+    def claim_of(self, episode: Id) -> Claim | None:
+        return next((claim for claim in self.claims if claim.episode == episode), None)
+
+    def counts_in(self, mode: Mode) -> bool:
+        return REALITY[self.mode] >= REALITY[mode]
+
+    def covers(self, claim: Claim) -> bool:
+        """Whether the claim asks for nothing that is not in force already."""
+        return join((*self.claims, claim)) == self.demand
+
+
+def join(claims: Sequence[Claim]) -> Demand:
+    """The weakest brake that satisfies every claim. Among overflows the first provider stays."""
+    top = lead(claims)
+    if top.action is not Action.THROTTLE:
+        return Demand(top.action, top.parameters)
+    limits: dict[str, Any] = {}
+    for claim in claims:
+        for name, limit in claim.parameters.items():
+            limits[name] = min(limit, limits.get(name, limit))
+    return Demand(Action.THROTTLE, dict(sorted(limits.items())))
+
+
+def lead(claims: Iterable[Claim]) -> Claim:
+    """The first of the claims for the highest rung: the one whose episode answers for the brake."""
+    return max(claims, key=lambda claim: RUNGS[claim.action])
+
+
+def without(claims: Sequence[Claim], episode: Id) -> tuple[Claim, ...]:
+    return tuple(claim for claim in claims if claim.episode != episode)

@@ -1,0 +1,98 @@
+"""A budget that is overspent: which of its endpoints to brake, and how far, to get back below the allowance.
+
+The dearest endpoint that is not critical goes first. It is capped to the replicas that are needed to bring the
+budget's rate down to `resolve_below` of the allowance, but to no fewer than one; what remains is asked of the next.
+What brakes already in force will save is taken off first, since the evidence may be older than their effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import ceil
+from typing import Final
+
+from msgspec import structs
+
+from actions import evidence, policy, proposals
+from actions.brakes import Brake, Claim
+from actions.evidence import Spender
+from schemas.config import Config, RuleSettings
+from schemas.outputs import Action, Cost, Finding
+
+DUST: Final = 1e-9  # USD per hour: what float sums may be off by
+
+
+def excess(finding: Finding, config: Config, braking: Callable[[str], Sequence[Brake]]) -> float:
+    """By how much the budget's rate is above its goal, in USD per hour, once all that is in force has its effect."""
+    spenders = evidence.spenders(finding)
+    rate = evidence.number(finding.evidence, "rate_usd_per_hour")
+    if rate is None:
+        rate = sum(spender.usd_per_hour for spender in spenders)
+    goal = _resolve_below(finding, config) * finding.threshold
+    return rate - goal - sum(relief(spender, braking(spender.endpoint)) for spender in spenders)
+
+
+def propose(finding: Finding, spender: Spender, config: Config, over: float) -> Claim | None:
+    """What to ask of one endpoint, as it would stand under its brakes, when the budget is `over` by USD per hour."""
+    action = policy.respond(config, finding.rule, finding.severity, spender.endpoint)
+    if action is None or config.endpoint(spender.endpoint).critical or spender.usd_per_hour <= 0:
+        return None
+    if action is Action.THROTTLE:
+        return _throttle(finding, spender, over)
+    if action is Action.OVERFLOW:
+        return _overflow(finding, spender, config)
+    return _claim(finding, spender, (action, {}), spender.usd_per_hour)
+
+
+def relief(spender: Spender, brakes: Sequence[Brake]) -> float:
+    """What brakes in force take off the endpoint's present rate."""
+    return max((_relief(spender, brake) for brake in brakes), default=0.0)
+
+
+def under(spender: Spender, brakes: Sequence[Brake]) -> Spender:
+    """The endpoint as it will be once its brakes have their effect."""
+    caps = [brake.command.parameters.get("max_replicas", spender.replicas) for brake in brakes]
+    down = any(brake.command.action is Action.SHUTDOWN for brake in brakes)
+    return spender._replace(replicas=0 if down else min([spender.replicas, *caps]))
+
+
+def _relief(spender: Spender, brake: Brake) -> float:
+    if brake.command.action is Action.OVERFLOW:
+        return brake.command.cost.saves_usd_per_hour or 0.0
+    return spender.usd_per_hour - under(spender, [brake]).usd_per_hour
+
+
+def _throttle(finding: Finding, spender: Spender, over: float) -> Claim | None:
+    cap = max(1, spender.replicas - ceil(over / spender.price_usd_per_hour - DUST))
+    if cap >= spender.replicas:
+        return None
+    saves = (spender.replicas - cap) * spender.price_usd_per_hour
+    return _claim(finding, spender, (Action.THROTTLE, {"max_replicas": cap}), saves)
+
+
+def _overflow(finding: Finding, spender: Spender, config: Config) -> Claim:
+    provider = proposals.overflow_to(spender.endpoint, config)
+    cheaper = 0.0 if provider is None else spender.price_usd_per_hour - provider.price_usd_per_hour
+    demand = (Action.OVERFLOW, proposals.overflow_parameters(provider))
+    return _claim(finding, spender, demand, max(0.0, cheaper) * spender.replicas)
+
+
+def _claim(
+    finding: Finding, spender: Spender, demand: tuple[Action, proposals.Parameters], saves: float
+) -> Claim:
+    rate = evidence.number(finding.evidence, "rate_usd_per_hour")
+    cost = Cost(
+        spend_usd=proposals.usd(finding.value),
+        budget_usd=proposals.usd(finding.threshold),
+        rate_usd_per_hour=None if rate is None else proposals.usd(rate),
+        saves_usd_per_hour=proposals.usd(saves),
+    )
+    claim = proposals.claim(finding, spender.endpoint, demand, cost)
+    return structs.replace(claim, before={"ready_replicas": spender.replicas})
+
+
+def _resolve_below(finding: Finding, config: Config) -> float:
+    """The rule's own goal, also for a budget that has left the configuration since the finding was made."""
+    budget = config.budgets.get(finding.subject)
+    own = {} if budget is None else budget.rules
+    return (own.get(finding.rule) or config.rules.get(finding.rule) or RuleSettings()).resolve_below

@@ -1,0 +1,59 @@
+"""Reading a finding's evidence, which may lack anything: what is absent or of another type is None, never an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import isfinite
+from typing import Any, NamedTuple
+
+from schemas.outputs import Finding
+
+
+class Spender(NamedTuple):
+    """One endpoint in the evidence of a budget: what it costs now."""
+
+    endpoint: str
+    replicas: int
+    price_usd_per_hour: float  # per replica
+
+    @property
+    def usd_per_hour(self) -> float:
+        return self.replicas * self.price_usd_per_hour
+
+
+def number(evidence: Mapping[str, Any], name: str) -> float | None:
+    """A finite number, or None."""
+    value = evidence.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        return None
+    return value
+
+
+def before(finding: Finding) -> dict[str, Any]:
+    """How the endpoint was scaled before anything was done to it, as far as the finding tells."""
+    told = finding.evidence.get("before")
+    return dict(told) if isinstance(told, Mapping) else {}
+
+
+def spenders(finding: Finding) -> list[Spender]:
+    """The endpoints of a budget, dearest first; equally dear ones by name. One without a price cannot be weighed."""
+    told = finding.evidence.get("endpoints")
+    rows = told if isinstance(told, list) else []
+    known = [spender for row in rows if isinstance(row, Mapping) and (spender := _spender(row)) is not None]
+    return sorted(known, key=lambda spender: (-spender.usd_per_hour, spender.endpoint))
+
+
+def mentioned(finding: Finding) -> list[str]:
+    """Every endpoint that a finding or its evidence names."""
+    told = finding.evidence.get("endpoints")
+    rows = told if isinstance(told, list) else []
+    names = [row.get("endpoint") for row in rows if isinstance(row, Mapping)]
+    return [name for name in (finding.endpoint, *names) if isinstance(name, str)]
+
+
+def _spender(row: Mapping[str, Any]) -> Spender | None:
+    endpoint, replicas = row.get("endpoint"), number(row, "replicas")
+    price = number(row, "price_usd_per_hour")
+    if not isinstance(endpoint, str) or replicas is None or price is None:
+        return None
+    return Spender(endpoint, int(replicas), price)

@@ -1,0 +1,49 @@
+"""Which action answers a finding: a table of defaults, then the configuration, then the endpoint's own word.
+
+A response in `actions:` may be given per severity. One that is not keeps the severities at which the rule acts by
+itself: `hourly_spend: shutdown` still only warns at a warning. The same holds for an endpoint's own response, which
+wins over the global one: it says what is done, the rule says from which severity on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from schemas.config import Config, Response
+from schemas.outputs import Action, Severity
+
+Ladder = Mapping[Severity, Response]
+
+SHIPPED: Final[Mapping[str, Ladder]] = {
+    "request_surge": dict.fromkeys(Severity, "throttle"),
+    "runaway_replicas": dict.fromkeys(Severity, "throttle"),
+    "hourly_spend": {Severity.ERROR: "throttle", Severity.CRITICAL: "throttle"},
+}
+
+
+def respond(config: Config, rule: str, severity: Severity, endpoint: str) -> Action | None:
+    """What to do to the endpoint; None: alert only. A rule without a line in the table does nothing by itself."""
+    own = config.endpoint(endpoint).actions.get(rule)
+    chosen = _ladder(config, rule)
+    if own is None:
+        return _action(chosen.get(severity, "none"))
+    return _action(own) if severity in _acting(rule, chosen) else None
+
+
+def _ladder(config: Config, rule: str) -> Ladder:
+    shipped, chosen = SHIPPED.get(rule, {}), config.actions.get(rule)
+    if chosen is None:
+        return shipped
+    if isinstance(chosen, str):
+        return dict.fromkeys(shipped or Severity, chosen)
+    return {**shipped, **chosen}
+
+
+def _acting(rule: str, ladder: Ladder) -> Collection[Severity]:
+    acting = [severity for severity, response in ladder.items() if response != "none"]
+    return acting or SHIPPED.get(rule) or list(Severity)
+
+
+def _action(response: Response) -> Action | None:
+    return None if response == "none" else Action(response)

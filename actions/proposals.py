@@ -1,0 +1,112 @@
+"""From a finding about one endpoint to a claim: the action's parameters, its worth, and the state to come back to.
+
+Evidence that does not say how far to throttle leads to no claim: a limit that was made up would be worse than none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+from actions import evidence, policy
+from actions.brakes import Claim
+from actions.wording import what_is_wrong
+from schemas.config import Config, Provider
+from schemas.outputs import Action, Cost, Finding
+
+Parameters = dict[str, Any]
+
+
+def propose(finding: Finding, config: Config) -> Claim | None:
+    """What should be done about a finding of one endpoint; None: nothing, or nobody knows how far."""
+    if finding.endpoint is None:
+        return None
+    action = policy.respond(config, finding.rule, finding.severity, finding.endpoint)
+    parameters = None if action is None else _parameters(finding, action, config)
+    if action is None or parameters is None:
+        return None
+    cost = _cost(finding, action, parameters, config.endpoint(finding.endpoint).price_usd_per_hour)
+    return claim(finding, finding.endpoint, (action, parameters), cost)
+
+
+def claim(finding: Finding, endpoint: str, demand: tuple[Action, Parameters], cost: Cost) -> Claim:
+    """A claim of the finding's episode on the endpoint."""
+    action, parameters = demand
+    return Claim(
+        episode=finding.episode,
+        rule=finding.rule,
+        subject=finding.subject,
+        finding_id=finding.id,
+        severity=finding.severity,
+        endpoint=endpoint,
+        action=action,
+        parameters=parameters,
+        before=evidence.before(finding),
+        cost=cost,
+        reason=what_is_wrong(finding),
+    )
+
+
+def overflow_to(endpoint: str, config: Config) -> Provider | None:
+    """The cheapest provider that takes the endpoint; equally cheap ones by name."""
+    fitting = [
+        provider
+        for provider in config.overflow.providers
+        if any(fnmatchcase(endpoint, pattern) for pattern in provider.endpoints)
+    ]
+    return min(fitting, key=lambda provider: (provider.price_usd_per_hour, provider.name), default=None)
+
+
+def overflow_parameters(provider: Provider | None) -> Parameters:
+    """Empty without a provider: safety holds such a claim, so that somebody hears of it."""
+    if provider is None:
+        return {}
+    return {"provider": provider.name, "price_usd_per_hour": provider.price_usd_per_hour}
+
+
+def usd(amount: float) -> float:
+    """Dollars with at most nine decimals, as money is written (contract section 5)."""
+    return round(amount, 9)
+
+
+def _parameters(finding: Finding, action: Action, config: Config) -> Parameters | None:
+    if action is Action.THROTTLE:
+        return THROTTLES.get(finding.rule, _throttle)(finding)
+    if action is Action.OVERFLOW:
+        return overflow_parameters(overflow_to(finding.endpoint or "", config))
+    return {}
+
+
+def _throttle(finding: Finding) -> Parameters | None:
+    """What any rule's evidence may offer: the upper end of normal traffic, else no growth beyond what is ready."""
+    high = evidence.number(finding.evidence, "high_rps")
+    if high is None:
+        ready = evidence.number(evidence.before(finding), "ready_replicas")
+        return None if ready is None else {"max_replicas": max(1, int(ready))}
+    lowest = evidence.number(finding.evidence, "min_rps")
+    return {"max_requests_per_second": max(high, lowest or 0)}
+
+
+def _throttle_runaway(finding: Finding) -> Parameters:
+    return {"max_replicas": max(1, int(finding.threshold))}
+
+
+THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {
+    "runaway_replicas": _throttle_runaway
+}
+
+
+def _cost(finding: Finding, action: Action, parameters: Parameters, price: float | None) -> Cost:
+    replicas = _replicas(finding)
+    if price is None or replicas is None:
+        return Cost()
+    left = {Action.SHUTDOWN: 0, Action.THROTTLE: parameters.get("max_replicas")}.get(action)
+    saves = None if left is None else usd(max(0, replicas - left) * price)
+    return Cost(rate_usd_per_hour=usd(replicas * price), saves_usd_per_hour=saves)
+
+
+def _replicas(finding: Finding) -> float | None:
+    if finding.rule == "runaway_replicas":
+        return finding.value
+    return evidence.number(evidence.before(finding), "ready_replicas")
