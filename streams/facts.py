@@ -1,0 +1,154 @@
+"""Snapshots as facts: (subject, P) -> its state after all records of its partition below offset P.
+
+The fold is deterministic, so a fact is true whoever wrote it; one from a zombie is merely older. Nothing is locked,
+fenced or committed atomically. What holds it together:
+
+- A checkpoint is complete or void: the partition's own fact (the empty subject) is written last, once all the others
+  are acknowledged. A restore takes the largest P of these, and for each subject its largest P that is not beyond.
+- Keys are (subject, writer, slot). Every ownership of a partition is a writer of its own, so that compaction never
+  replaces a newer fact by a zombie's older one; and a writer alternates between two slots, so that an unfinished
+  checkpoint never replaces a fact of the last complete one.
+- After a complete checkpoint the older writers' keys of what it has rewritten get a tombstone, if their P is not
+  beyond its own: a key further on may belong to a checkpoint that its writer is just completing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from aiokafka import TopicPartition
+
+from schemas.config import Kafka
+from streams.broker import new_consumer
+from streams.errors import TidegateError
+from streams.outbox import MAX_BYTES
+from streams.stage import Fact
+
+FORMAT: Final = 1
+PARTITION: Final = b""  # the subject of the partition's own fact
+WRITER_BYTES: Final = 12  # hexadecimal digits
+
+SLOTS: Final = (b"a", b"b")
+MAX_FACT_BYTES: Final = MAX_BYTES - 1024  # room for the key's writer and the batch around it
+POLL_MS: Final = 500
+
+Row = tuple[bytes, bytes | None]  # key and value in the state topic
+
+class UnknownFormat(TidegateError):
+    """A fact that this version of tidegate cannot read; it must not be guessed."""
+
+class FactTooLarge(TidegateError):
+    """The state of one subject does not fit into a record."""
+
+class Stored(NamedTuple):
+    """A fact as it was found."""
+
+    subject: bytes
+    next: int
+    state: bytes
+
+class Restored(NamedTuple):
+    """The last complete checkpoint. `keys`: every key found of each subject, and its P."""
+
+    next: int
+    position: bytes | None
+    facts: list[Fact]
+    keys: dict[bytes, list[tuple[bytes, int]]]
+
+def new_writer() -> bytes:
+    """An id that no other ownership of a partition has."""
+    return secrets.token_hex(WRITER_BYTES // 2).encode()
+
+def encode(subject: bytes, next_offset: int, state: bytes) -> bytes:
+    """The value of a fact; a clear error if no broker would take it."""
+    value = msgspec.msgpack.encode((FORMAT, next_offset, state))
+    if len(subject) + len(value) > MAX_FACT_BYTES:
+        name = subject.decode(errors="replace") or "the partition"
+        raise FactTooLarge(f"the state of {name!r} takes {len(value)} bytes, more than {MAX_FACT_BYTES}")
+    return value
+
+def decode(key: bytes, value: bytes) -> Stored:
+    """The inverse, with the subject from the key: it may hold any byte, the writer may not."""
+    subject, separator, _ = key.rpartition(b"\0")
+    try:
+        found, next_offset, state = msgspec.msgpack.decode(value, type=tuple[int, int, bytes])
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise UnknownFormat(f"the fact {key!r} is not in format {FORMAT}: {error}") from error
+    if found != FORMAT or not separator:
+        raise UnknownFormat(f"the fact {key!r} has format {found}, this version of tidegate reads {FORMAT}")
+    return Stored(subject, next_offset, state)
+
+def select(rows: Iterable[Row]) -> Restored:
+    """The last complete checkpoint among the records of a state partition, in log order."""
+    found: dict[bytes, Stored] = {}
+    for key, value in rows:
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = decode(key, value)
+    whole = max((s for s in found.values() if s.subject == PARTITION), key=lambda s: s.next, default=None)
+    keys: dict[bytes, list[tuple[bytes, int]]] = {}
+    for key, stored in found.items():
+        keys.setdefault(stored.subject, []).append((key, stored.next))
+    if whole is None:
+        return Restored(0, None, [], keys)
+    return Restored(whole.next, whole.state, _newest(found.values(), whole.next), keys)
+
+def _newest(found: Iterable[Stored], limit: int) -> list[Fact]:
+    newest: dict[bytes, Stored] = {}
+    for stored in found:
+        known = newest.get(stored.subject)
+        if stored.next <= limit and (known is None or stored.next > known.next):
+            newest[stored.subject] = stored
+    newest.pop(PARTITION, None)
+    return [Fact(stored.subject, stored.state) for stored in newest.values()]
+
+class Writer:
+    """The keys of one ownership of a partition: what to write, and whom that makes obsolete."""
+
+    def __init__(self, older: dict[bytes, list[tuple[bytes, int]]], writer: bytes) -> None:
+        self._older = older
+        self._writer = writer
+        self._slot: dict[bytes, int] = {}
+
+    def row(self, subject: bytes, next_offset: int, state: bytes) -> Row:
+        """A fact in the slot that the last one of its subject did not use."""
+        value = encode(subject, next_offset, state)
+        slot = self._slot[subject] = 1 - self._slot.get(subject, 1)
+        return subject + b"\0" + self._writer + SLOTS[slot], value
+
+    def obsolete(self, next_offset: int, subjects: Iterable[bytes]) -> list[Row]:
+        """Tombstones for earlier writers' keys, once the checkpoint at `next_offset` is complete."""
+        tombstones: list[Row] = []
+        for subject in (*subjects, PARTITION):
+            keys = self._older.pop(subject, [])
+            beyond = [(key, at) for key, at in keys if at > next_offset]
+            if beyond:
+                self._older[subject] = beyond
+            tombstones += [(key, None) for key, at in keys if at <= next_offset]
+        return tombstones
+
+async def read(kafka: Kafka, topic: str, partition: int) -> Restored:
+    """Restore from a state topic (full name), from its beginning to its present end."""
+    tp = TopicPartition(topic, partition)
+    consumer = new_consumer(  # `earliest`: with `latest` its reset may win the race against a seek to the beginning
+        kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
+        max_partition_fetch_bytes=2 * MAX_BYTES,
+    )  # fmt: skip
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        return select(await _rows(consumer, tp))
+    finally:
+        await consumer.stop()
+
+async def _rows(consumer: Any, tp: TopicPartition) -> Sequence[Row]:
+    rows: list[Row] = []
+    end = (await consumer.end_offsets([tp]))[tp]
+    while await consumer.position(tp) < end:
+        batches = await consumer.getmany(tp, timeout_ms=POLL_MS)
+        rows += [(record.key, record.value) for batch in batches.values() for record in batch]
+    return rows

@@ -1,0 +1,67 @@
+"""`/metrics`, `/-/healthy` and `/-/ready`, over HTTP, by Prometheus's own conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from schemas.config import Http
+from streams.errors import TidegateError
+from streams.metrics import Metrics
+
+SHUTDOWN_S: Final = 1.0
+
+log = structlog.get_logger("tidegate.http")
+
+
+class PortTaken(TidegateError):
+    """The address to listen on cannot be had."""
+
+
+Check = Callable[[], str | None]  # why not, or None if all is well
+
+
+class HttpServer:
+    """Serves one worker. `healthy` and `ready` say why not."""
+
+    def __init__(self, settings: Http, metrics: Metrics, healthy: Check, ready: Check) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        app = web.Application()
+        app.router.add_get("/metrics", self._scrape)
+        app.router.add_get("/-/healthy", _answer("healthy", healthy))
+        app.router.add_get("/-/ready", _answer("ready", ready))
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+
+    async def start(self) -> int:
+        """Listen; the port, which is a free one if the settings say 0."""
+        host, port = self._settings.host, self._settings.port
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            raise PortTaken(f"cannot listen on {host}:{port} (http.host, http.port): {error.strerror}") from error
+        taken: int = self._runner.addresses[0][1]
+        log.info("listening", host=host, port=taken)
+        return taken
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    async def _scrape(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _answer(name: str, check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def handler(_: web.Request) -> web.Response:
+        why_not = check()
+        if why_not is None:
+            return web.Response(text=f"{name}\n")
+        return web.Response(status=503, text=f"not {name}: {why_not}\n")
+
+    return handler

@@ -1,0 +1,118 @@
+"""What one partition sends, in the order in which it sends it, and what of that is not yet acknowledged.
+
+The producer is idempotent: it repeats what a broker did not answer, in order and without duplicates, for as long as
+it must. So nothing here sends twice, for that could overtake; being patient for a stated number of times is the
+retry. When that is not enough the outbox gives up loudly, and the worker stops before anything is committed past it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import structlog
+from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
+
+from schemas.config import Kafka
+from streams import broker
+from streams.errors import TidegateError
+
+MAX_BYTES: Final = 8 * 1024 * 1024  # of one record: a fact may be large
+IN_FLIGHT: Final = 10_000  # records of one partition that wait for an acknowledgement
+PATIENCE_S: Final = 15.0  # how long one attempt may take
+ATTEMPTS: Final = 4
+LINGER_MS: Final = 5
+BATCH_BYTES: Final = 128 * 1024
+
+log = structlog.get_logger("tidegate.outbox")
+
+
+class SendFailed(TidegateError):
+    """A record could not be written."""
+
+
+def new_producer(kafka: Kafka) -> Any:
+    """The one producer of a worker, not yet started. Must be called where a loop runs."""
+    return broker.new_producer(
+        kafka,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=LINGER_MS,
+        max_batch_size=BATCH_BYTES,
+        max_request_size=MAX_BYTES,
+        request_timeout_ms=int(PATIENCE_S * 1000),
+    )
+
+
+class Outbox:
+    """In order, bounded, and loud. `on_retry` is told of every attempt that was in vain."""
+
+    def __init__(self, producer: Any, on_retry: Callable[[], None], patience_s: float = PATIENCE_S) -> None:
+        self._producer = producer
+        self._on_retry = on_retry
+        self._patience_s = patience_s
+        self._sent: deque[tuple[str, asyncio.Future[Any]]] = deque()
+
+    async def send(
+        self, topic: str, key: bytes | None, value: bytes | None, *, partition: int | None = None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+    ) -> None:  # fmt: skip
+        """Hand over one record. Waits only while too many are in flight; raises what became of earlier ones."""
+        self._forget_acknowledged()
+        while len(self._sent) >= IN_FLIGHT:
+            await self._acknowledged(*self._sent[0])
+            self._forget_acknowledged()
+        if key is None and partition is None:
+            partition = 0  # else the partitioner would draw one at random
+        record = {"value": value, "key": key, "partition": partition, "headers": list(headers)}
+        self._sent.append((topic, await self._hand_over(topic, record)))
+
+    async def flushed(self) -> None:
+        """Returns when everything sent before this call is acknowledged."""
+        for topic, future in list(self._sent):
+            await self._acknowledged(topic, future)
+
+    def _forget_acknowledged(self) -> None:
+        while self._sent and self._sent[0][1].done():
+            topic, future = self._sent.popleft()
+            if (error := future.exception()) is not None:
+                raise failed(topic, error) from error
+
+    async def _hand_over(self, topic: str, record: dict[str, Any]) -> asyncio.Future[Any]:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                future: asyncio.Future[Any] = await self._producer.send(topic, **record)
+                return future
+            except (KafkaTimeoutError, KafkaConnectionError):  # its buffer is full, or no metadata: nothing was taken
+                self._in_vain(topic, attempt)
+            except MessageSizeTooLargeError as error:
+                raise SendFailed(f"a record for {topic} is larger than {MAX_BYTES} bytes") from error
+            except KafkaError as error:
+                raise failed(topic, error) from error
+        raise gave_up(topic, self._patience_s)
+
+    async def _acknowledged(self, topic: str, future: asyncio.Future[Any]) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            await asyncio.wait({future}, timeout=self._patience_s)
+            if future.done():
+                if (error := future.exception()) is not None:
+                    raise failed(topic, error) from error
+                return
+            self._in_vain(topic, attempt)
+        raise gave_up(topic, self._patience_s)
+
+    def _in_vain(self, topic: str, attempt: int) -> None:
+        self._on_retry()
+        log.warning("not acknowledged", topic=topic, after_s=self._patience_s, attempt=attempt, of=ATTEMPTS)
+
+
+def failed(topic: str, error: BaseException) -> SendFailed:
+    """The broker said no."""
+    return SendFailed(f"could not write to {topic}: {type(error).__name__} {error}".rstrip())
+
+
+def gave_up(topic: str, patience_s: float) -> SendFailed:
+    """The broker said nothing."""
+    return SendFailed(f"could not write to {topic}: not acknowledged in {ATTEMPTS} x {patience_s:g} s")

@@ -1,0 +1,181 @@
+"""The partitions that this worker owns, from assignment to revocation, and all that beats once a second.
+
+An assignment starts afresh: whoever had a partition before, its state is restored from the facts. Checkpoints come on
+a timer, at a revocation (best effort: what is not saved is folded again by the next owner) and at a stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, Final
+
+import structlog
+from aiokafka.errors import KafkaError
+from faust.types.tuples import TP
+from msgspec import structs
+
+from schemas.config import Config
+from schemas.units import US
+from streams.errors import TidegateError
+from streams.http import HttpServer
+from streams.lane import Chunk, LaneApp
+from streams.metrics import Metrics
+from streams.outbox import Outbox, SendFailed, new_producer
+from streams.partition import Links, Partition
+from streams.stage import Stage
+
+TICK_S: Final = 1.0
+STALLED_S: Final = 15.0  # without a beat for that long the loop is not healthy
+REVOKE_SHARE: Final = 0.5  # of the session time-out may go into the checkpoint of a revocation
+PRODUCER_STOP_S: Final = 5.0
+
+StageFactory = Callable[[str, int, Config], Stage]
+Clock = Callable[[], int]
+Reload = Callable[[], Config | None]
+
+log = structlog.get_logger("tidegate.worker")
+
+
+def wall_clock_us() -> int:
+    """Microseconds since the epoch."""
+    return time.time_ns() * US // 1_000_000_000
+
+
+class PartitionOwner:
+    """Implements `lane.Owner`. `failure` is what went wrong while stopping, if anything did."""
+
+    app: LaneApp
+
+    def __init__(self, config: Config, stages: StageFactory, clock: Clock, reload: Reload) -> None:
+        self.config, self.metrics, self.failure = config, Metrics(), None
+        self.port: int | None = None
+        self._stages, self._clock, self._reload = stages, clock, reload
+        self._owned: dict[TP, tuple[int, Partition]] = {}
+        self._assigned = False
+        self._beat = time.monotonic()
+        self._producer: Any = None
+        self._http = HttpServer(config.http, self.metrics, self.why_unhealthy, self.why_not_ready)
+
+    failure: TidegateError | None
+
+    async def opened(self) -> None:
+        """Everything that is not Faust's: producer, HTTP, timers, SIGHUP."""
+        self._producer = new_producer(self.config.kafka)
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            raise SendFailed(f"could not connect to write: {type(error).__name__} {error}") from error
+        self.port = await self._http.start()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
+        self.app.add_future(self._every(TICK_S, self._tick))
+        self.app.add_future(self._every(self.config.kafka.checkpoint_every, self.checkpoint))
+
+    async def assigned(self, partitions: Iterable[TP], generation: int) -> None:
+        """Own these anew and begin to restore them."""
+        self._drop()
+        for tp in partitions:
+            partition = self._new_partition(tp)
+            self._owned[tp] = generation, partition
+            self.app.add_future(partition.restore())
+        self._assigned = True
+        log.info("assigned", partitions=len(self._owned), generation=generation)
+
+    async def revoked(self) -> None:
+        """Save what can be saved in time, and let go of everything."""
+        limit_s = self.config.kafka.session_timeout * REVOKE_SHARE
+        try:
+            await asyncio.wait_for(self.checkpoint(), limit_s)
+        except (TimeoutError, TidegateError) as error:
+            log.warning("no checkpoint at revocation", reason=str(error) or f"not done in {limit_s:g} s")
+        self._drop()
+
+    async def closing(self) -> None:
+        """Save everything, unless something has broken already."""
+        try:
+            if self.app.crash_reason is None:
+                await self.checkpoint()
+        except TidegateError as error:
+            self.failure = error
+        self._drop()
+
+    async def closed(self) -> None:
+        """Close the connections."""
+        await self._http.stop()
+        if self._producer is not None:
+            try:
+                await asyncio.wait_for(self._producer.stop(), PRODUCER_STOP_S)
+            except TimeoutError:
+                log.warning("the producer did not stop in time")
+
+    async def deliver(self, tp: TP, generation: int, chunk: Chunk) -> None:
+        """Hand a chunk to its partition, if it is of the present generation."""
+        owned = self._owned.get(tp)
+        if owned is not None and owned[0] == generation:
+            await owned[1].deliver(chunk)
+        await asyncio.sleep(0)  # others must get a turn, however long the backlog
+
+    async def checkpoint(self) -> None:
+        """Make everything owned durable."""
+        await asyncio.gather(*[self._save(tp, partition) for tp, (_, partition) in list(self._owned.items())])
+
+    def reload(self) -> None:
+        """Take a new configuration where there is one; connections stay as they were."""
+        config = self._reload()
+        self.metrics.reloads.labels("kept" if config is None else "taken").inc()
+        if config is None:
+            return
+        self.config = structs.replace(config, kafka=self.config.kafka, http=self.config.http)
+        for _, partition in self._owned.values():
+            partition.reconfigure(self.config)
+        log.info("configuration taken", version=config.version)
+
+    def why_unhealthy(self) -> str | None:
+        """None while the worker makes progress."""
+        if self.app.crash_reason is not None:
+            return "crashed"
+        idle_s = time.monotonic() - self._beat
+        return f"no beat for {idle_s:.0f} s" if idle_s > STALLED_S else None
+
+    def why_not_ready(self) -> str | None:
+        """None once what is assigned is restored."""
+        if not self._assigned:
+            return "no assignment yet"
+        waiting = [f"{tp.topic}-{tp.partition}" for tp, (_, partition) in self._owned.items() if not partition.ready]
+        return f"restoring {', '.join(sorted(waiting))}" if waiting else None
+
+    def _new_partition(self, tp: TP) -> Partition:
+        topic = tp.topic.removeprefix(self.config.kafka.topic_prefix)
+        outbox = Outbox(self._producer, self.metrics.send_retries.inc)
+
+        async def rewind(offset: int) -> int:
+            consumer: Any = self.app.consumer
+            return int(await consumer.rewind(tp, offset))
+
+        stage = self._stages(topic, tp.partition, self.config)
+        return Partition(topic, tp.partition, stage, Links(self.config, self.metrics, outbox, rewind))
+
+    def _drop(self) -> None:
+        for _, partition in self._owned.values():
+            partition.close()
+        self._owned.clear()
+        self._assigned = False
+
+    async def _save(self, tp: TP, partition: Partition) -> None:
+        durable = await partition.checkpoint()
+        if durable is not None and self._owned.get(tp, (0, None))[1] is partition:
+            self.app.durable[tp] = durable
+
+    async def _every(self, seconds: float, act: Callable[[], Any]) -> None:
+        while not self.app.should_stop:
+            await asyncio.sleep(seconds)
+            await act()
+
+    async def _tick(self) -> None:
+        self._beat = time.monotonic()
+        now_us, here = self._clock(), self.app.consumer.assignment()
+        for tp, (_, partition) in list(self._owned.items()):
+            partition.measure(self.app.consumer.highwater(tp) if tp in here else None, now_us)
+            await partition.tick(now_us)

@@ -1,0 +1,205 @@
+"""One owned partition: restore its stage, fold what is delivered, send what comes of it, keep it durable.
+
+A partition lives for one generation of the consumer group. `next` is the offset below which everything is applied.
+`_turn` is held while records are applied and their output handed over, so that a checkpoint never falls between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+
+import structlog
+
+from schemas.config import Config
+from schemas.topics import STATE, Record
+from schemas.units import US
+from streams import facts
+from streams.lane import Chunk
+from streams.metrics import Metrics
+from streams.outbox import Outbox
+from streams.stage import Fact, Outgoing, Stage
+
+REWIND_AGAIN_S: Final = 2.0  # chunks from before a rewind are dropped that long, before it is asked for again
+FACTS_A_TURN: Final = 500  # facts sent between two turns of the loop
+
+log = structlog.get_logger("tidegate.partition")
+
+
+class Links(NamedTuple):
+    """What a partition is connected to."""
+
+    config: Config
+    metrics: Metrics
+    outbox: Outbox
+    rewind: Callable[[int], Awaitable[int]]  # read again from this offset; where it really goes on
+
+
+class Checkpoint(NamedTuple):
+    """What a stage was at one instant."""
+
+    next: int
+    position: bytes
+    facts: list[Fact]
+
+
+class Partition:
+    """`topic` is without prefix. Nothing is folded before `restore()`, nothing after `close()`."""
+
+    def __init__(self, topic: str, number: int, stage: Stage, links: Links) -> None:
+        self.topic, self.number, self.stage = topic, number, stage
+        self.next = 0
+        self._config, self._metrics, self._outbox, self._rewind = links
+        self._log = log.bind(topic=topic, partition=number)
+        self._turn = asyncio.Lock()
+        self._restored = asyncio.Event()
+        self._saving = asyncio.Lock()
+        self._closed = False
+        self._whole = True  # False once an apply or a send has failed half-way: nothing may be saved any more
+        self._pending_config: Config | None = None
+        self._writer = facts.Writer({}, b"")
+        self._durable = 0
+        self._rewound_at = float("-inf")
+
+    @property
+    def ready(self) -> bool:
+        """Whether its state is loaded."""
+        return self._restored.is_set()
+
+    @property
+    def _state_topic(self) -> str:
+        return self._config.kafka.topic_prefix + self.topic + STATE
+
+    async def restore(self) -> None:
+        """Become what the last complete checkpoint says."""
+        begun = time.perf_counter()
+        found = await facts.read(self._config.kafka, self._state_topic, self.number)
+        if found.position is not None:
+            self.stage.restore(found.position, found.facts)
+        self.next = self._durable = found.next
+        self._writer = facts.Writer(found.keys, facts.new_writer())
+        took = time.perf_counter() - begun
+        self._metrics.restore.labels(self.topic).set(took)
+        self._log.info("restored", next=self.next, facts=len(found.facts), seconds=round(took, 3))
+        self._restored.set()
+        if self._pending_config is not None:
+            self.stage.reconfigure(self._pending_config)
+
+    def reconfigure(self, config: Config) -> None:
+        """From the next record on."""
+        if self.ready:
+            self.stage.reconfigure(config)
+        else:
+            self._pending_config = config
+
+    async def deliver(self, chunk: Chunk) -> None:
+        """Fold what of the chunk is new; if something before it was lost on the way, read that again instead."""
+        await self._restored.wait()
+        async with self._turn:
+            if self._closed or chunk.end <= self.next:
+                return
+            if chunk.start > self.next:
+                await self._read_again()
+            else:
+                await self._fold(chunk)
+
+    async def tick(self, now_us: int) -> None:
+        """Send what only the wall clock can know."""
+        if self.ready and not self._turn.locked():  # a busy partition is not silent
+            async with self._turn:
+                if not self._closed:
+                    await self._send(self.stage.tick(now_us))
+
+    async def checkpoint(self) -> int | None:
+        """Make all that is applied durable: the offset that may now be committed, None if there was nothing new."""
+        if not self.ready:
+            return None
+        async with self._saving:  # one at a time, or two unfinished ones could take both slots
+            if (taken := await self._take()) is None:
+                return None
+            with self._metrics.checkpoint.labels(self.topic).time():
+                await self._write(taken)
+            self._metrics.facts.labels(self.topic).inc(len(taken.facts) + 1)
+            return taken.next
+
+    def close(self) -> None:
+        """Fold and send nothing more. What is being delivered ends by itself."""
+        self._closed = True
+        self._restored.set()  # let go of who waits
+        self._metrics.forget(self.topic, self.number)
+
+    def measure(self, log_end: int | None, now_us: int) -> None:
+        """Tell the metrics how far behind this partition is."""
+        seen_us = self.stage.event_time_us
+        records = None if log_end is None else log_end - self.next
+        self._metrics.lag(
+            self.topic, self.number, records, None if seen_us is None else (now_us - seen_us) / US
+        )
+
+    async def _read_again(self) -> None:
+        now = time.monotonic()
+        if now - self._rewound_at < REWIND_AGAIN_S:
+            return  # on its way; this chunk was already
+        self._rewound_at = now
+        landed = await self._rewind(self.next)
+        if landed > self.next:
+            self._log.warning("records expired before they were read", first_lost=self.next, next=landed)
+            self._metrics.gaps.labels(self.topic).inc(landed - self.next)
+            self.next = landed
+
+    async def _fold(self, chunk: Chunk) -> None:
+        records: Sequence[Record] = chunk.records
+        if chunk.start < self.next:
+            records = [record for record in records if record.offset >= self.next]
+        holes = chunk.end - self.next - len(records)
+        if holes:  # compacted away, or the markers of transactions
+            self._metrics.gaps.labels(self.topic).inc(holes)
+        self._whole = False
+        if records:
+            with self._naming(records), self._metrics.batch.labels(self.topic).time():
+                applied = self.stage.apply(records)
+            self._metrics.count(self.topic, applied.counts)
+            await self._send(applied.outgoing)
+        self.next = chunk.end
+        self._whole = True
+
+    @contextmanager
+    def _naming(self, records: Sequence[Record]) -> Iterator[None]:
+        applied = False
+        try:
+            yield
+            applied = True
+        finally:
+            if not applied:  # a bug: it goes on up, and stops the worker
+                first, last = records[0].offset, records[-1].offset
+                self._log.critical("the core failed", first_offset=first, last_offset=last)
+
+    async def _send(self, outgoing: Sequence[Outgoing]) -> None:
+        prefix = self._config.kafka.topic_prefix
+        for topic, key, value, headers in outgoing:
+            await self._outbox.send(prefix + topic, key, value, headers=headers)
+
+    async def _take(self) -> Checkpoint | None:
+        async with self._turn:
+            if self._closed or not self._whole or self.next == self._durable:
+                return None
+            self._durable = self.next  # what comes later is for the next one; a failure ends this partition
+            return Checkpoint(self.next, self.stage.position(), self.stage.changed())
+
+    async def _write(self, taken: Checkpoint) -> None:
+        await self._outbox.flushed()
+        for n, fact in enumerate(taken.facts):
+            await self._send_row(self._writer.row(fact.subject, taken.next, fact.state))
+            if n % FACTS_A_TURN == 0:
+                await asyncio.sleep(0)
+        await self._outbox.flushed()
+        await self._send_row(self._writer.row(facts.PARTITION, taken.next, taken.position))
+        await self._outbox.flushed()
+        for row in self._writer.obsolete(taken.next, [fact.subject for fact in taken.facts]):
+            await self._send_row(row)
+
+    async def _send_row(self, row: facts.Row) -> None:
+        await self._outbox.send(self._state_topic, *row, partition=self.number)

@@ -1,0 +1,112 @@
+"""The topics that tidegate needs: what they must look like, how to declare them, and whether they are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from aiokafka.admin import NewTopic
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from schemas import topics
+from schemas.config import Config
+from streams.broker import connect
+from streams.errors import TidegateError
+from streams.outbox import MAX_BYTES
+
+PARTITIONS: Final = 4  # of the inputs and the roll-ups: as many workers can share the work
+INPUT_BYTES: Final = 1024 * 1024
+DEAD_LETTER_BYTES: Final = 2 * INPUT_BYTES  # any input, and why it could not be read
+STAGES: Final = (*topics.INPUTS, topics.ROLLUPS, topics.FINDINGS)  # each is read by a stage, with a state beside it
+CREATE_TIMEOUT_MS: Final = 30_000
+
+_NewTopic: Any = NewTopic  # aiokafka is annotated in part only
+
+COMPACTED: Final = {
+    "cleanup.policy": "compact",
+    "segment.ms": "600000",  # only closed segments are compacted
+    "min.cleanable.dirty.ratio": "0.1",
+    "max.message.bytes": str(MAX_BYTES),
+}
+
+
+class TopicsWrong(TidegateError):
+    """Topics are missing or have a wrong number of partitions."""
+
+
+class Topic(NamedTuple):
+    """A topic as it should be, with its full name."""
+
+    name: str
+    partitions: int
+    settings: Mapping[str, str]
+
+
+def needed(config: Config, partitions: int = PARTITIONS) -> list[Topic]:
+    """Every topic of contract section 2."""
+    many = {topic: partitions for topic in (*topics.INPUTS, topics.ROLLUPS)}
+    wanted = [Topic(name, partitions, _input_settings()) for name in topics.INPUTS]
+    wanted.append(Topic(topics.ROLLUPS, partitions, {}))
+    single = (topics.FINDINGS, topics.COMMANDS, topics.RESULTS, topics.APPROVALS, topics.ALERTS)
+    wanted += [Topic(name, 1, {}) for name in single]
+    wanted += [Topic(name + topics.STATE, many.get(name, 1), COMPACTED) for name in STAGES]
+    wanted += [Topic(name + topics.DEAD_LETTERS, 1, _dead_letter_settings()) for name in topics.INPUTS]
+    return [topic._replace(name=config.kafka.topic_prefix + topic.name) for topic in wanted]
+
+
+def _input_settings() -> dict[str, str]:
+    # the log's clock, not the sender's, says what is too far in the future
+    return {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(INPUT_BYTES)}
+
+
+def _dead_letter_settings() -> dict[str, str]:
+    return {"max.message.bytes": str(DEAD_LETTER_BYTES)}
+
+
+async def declare(config: Config, partitions: int = PARTITIONS, replication: int = 1) -> list[tuple[Topic, bool]]:
+    """Create what is missing, leave alone what is there: every needed topic, and whether it is new."""
+    wanted = needed(config, partitions)
+    admin = await connect(config.kafka)
+    try:
+        there = set(await admin.list_topics())
+        missing = [topic for topic in wanted if topic.name not in there]
+        if missing:
+            requests = [_NewTopic(t.name, t.partitions, replication, topic_configs=dict(t.settings)) for t in missing]
+            _check(await admin.create_topics(requests, timeout_ms=CREATE_TIMEOUT_MS))
+    finally:
+        await admin.close()
+    return [(topic, topic.name not in there) for topic in wanted]
+
+
+def _check(response: Any) -> None:
+    for name, code, *message in response.topic_errors:
+        if code and for_code(code) is not TopicAlreadyExistsError:
+            reason = message[0] if message and message[0] else for_code(code).__name__
+            raise TopicsWrong(f"could not create {name}: {reason}")
+
+
+async def verify(config: Config) -> None:
+    """Raise one error that names everything wrong with the topics."""
+    admin = await connect(config.kafka)
+    try:
+        found = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if not t["error_code"]}
+    finally:
+        await admin.close()
+    wrong = problems(config, found)
+    if wrong:
+        raise TopicsWrong("; ".join(wrong) + "; `tidegate topics create` declares the topics")
+
+
+def problems(config: Config, found: Mapping[str, int]) -> list[str]:
+    """What is wrong with the topics that were found (name -> partitions)."""
+    prefix = config.kafka.topic_prefix
+    missing = [topic.name for topic in needed(config) if topic.name not in found]
+    wrong = [f"missing topics: {', '.join(missing)}"] if missing else []
+    findings = prefix + topics.FINDINGS
+    if found.get(findings, 1) != 1:
+        wrong.append(f"{findings} has {found[findings]} partitions and must have exactly 1")
+    for name in (prefix + stage for stage in STAGES):
+        state = name + topics.STATE
+        if name in found and state in found and found[name] != found[state]:
+            wrong.append(f"{state} has {found[state]} partitions and must have {found[name]}, like {name}")
+    return wrong

@@ -1,0 +1,110 @@
+"""The worker: one Faust app, a lane per stage, and how it starts and ends.
+
+Exit codes: 0 after SIGTERM or SIGINT with everything saved, 1 after anything else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any, Final
+
+import faust
+import structlog
+import uvloop
+from faust.types.tuples import TP
+
+from schemas.config import Config, Kafka
+from streams.broker import credentials, servers
+from streams.errors import TidegateError
+from streams.lane import BatchSchema, LaneApp
+from streams.owner import Clock, PartitionOwner, Reload, StageFactory, wall_clock_us
+from streams.topics import STAGES, verify
+
+BUFFERED_CHUNKS: Final = 32  # of one topic, waiting for its agent
+COMMIT_EVERY_S: Final = 1.0
+GC_THRESHOLD: Final = 25_000  # a chunk makes thousands of objects and no cycles
+REBALANCE_S: Final = 30.0
+REQUEST_S: Final = 10.0
+
+log = structlog.get_logger("tidegate.worker")
+
+
+def build(
+    config: Config, stages: StageFactory, clock: Clock = wall_clock_us, reload: Reload = lambda: None
+) -> PartitionOwner:
+    """Wire everything; nothing connects before its `app` starts."""
+    owner = PartitionOwner(config, stages, clock, reload)
+    owner.app = LaneApp(config.kafka.group, owner, **faust_settings(config.kafka))
+    for topic in STAGES:
+        add_agent(owner, config.kafka.topic_prefix + topic)
+    return owner
+
+
+def faust_settings(kafka: Kafka) -> dict[str, Any]:
+    """Faust as a mover of bytes: no tables, no web server, no topics of its own."""
+    session_s = float(kafka.session_timeout)
+    return {
+        "broker": [f"kafka://{server}" for server in servers(kafka)],
+        "broker_credentials": credentials(kafka.security),
+        "broker_session_timeout": session_s,
+        "broker_heartbeat_interval": session_s / 5,
+        "broker_request_timeout": max(session_s, REQUEST_S),
+        "broker_rebalance_timeout": max(session_s, REBALANCE_S),
+        "broker_commit_interval": COMMIT_EVERY_S,
+        "agent_supervisor": "mode.CrashingSupervisor",
+        "consumer_auto_offset_reset": "earliest",
+        "store": "memory://",
+        "stream_buffer_maxsize": BUFFERED_CHUNKS,
+        "stream_wait_empty": False,
+        "table_standby_replicas": 0,
+        "topic_allow_declare": False,
+        "topic_disable_leader": True,
+        "web_enabled": False,
+    }
+
+
+def add_agent(owner: PartitionOwner, topic: str) -> None:
+    """An agent that hands each chunk of `topic` to the owner. An ack means nothing here: see `lane.py`."""
+
+    async def carry(stream: Any) -> None:
+        async for event in stream.noack().events():
+            message = event.message
+            event.ack()
+            await owner.deliver(TP(message.topic, message.partition), message.generation_id, event.value)
+
+    schema = BatchSchema(key_type=bytes, value_type=bytes)
+    owner.app.agent(owner.app.topic(topic, schema=schema), name=f"carry-{topic}")(carry)
+
+
+def run(
+    config: Config, stages: StageFactory, clock: Clock = wall_clock_us, reload: Reload = lambda: None
+) -> int:
+    """Run until a signal or a failure: the exit code. `reload` is asked on SIGHUP; None keeps the old one."""
+    try:
+        asyncio.run(verify(config))
+    except TidegateError as error:
+        log.error(str(error))
+        return 1
+    owner = build(config, stages, clock, reload)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
+    return execute(owner)
+
+
+def execute(owner: PartitionOwner) -> int:
+    """Drive the app under Faust's worker, which exits the process in its own words."""
+    loop = uvloop.new_event_loop()
+    asyncio.set_event_loop(loop)
+    worker = faust.Worker(owner.app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
+    worker.spinner = None
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as ended:
+        if ended.code == 0 and owner.failure is None:
+            log.info("stopped")
+            return 0
+    reason = owner.failure or worker.crash_reason
+    log.error("stopped", reason=str(reason) or repr(reason))
+    return 1

@@ -1,0 +1,103 @@
+"""A toy stage that counts per key, and a worker of its own: `python -m tests.streams.toy ADDRESS PREFIX`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import structs
+
+from schemas.config import Config, Http, Kafka, Seconds
+from schemas.outputs import derive_id
+from schemas.topics import COMMANDS, REQUESTS, Record
+from streams import logs, worker
+from streams.stage import Applied, Fact, Outgoing
+
+EACH = 10  # a record of output every so many records of a key
+
+
+class ToyStage:
+    """Sums the values of each key; what it writes depends on all that came before."""
+
+    def __init__(self, partition: int, slow_s: float = 0.0) -> None:
+        self.partition = partition
+        self.slow_s = slow_s
+        self.sums: dict[bytes, tuple[int, int]] = {}
+        self.dirty: set[bytes] = set()
+        self.applied = 0
+
+    def apply(self, records: Sequence[Record]) -> Applied:
+        """Fold, one by one."""
+        outgoing: list[Outgoing] = []
+        for record in records:
+            if record.value == b"bug":
+                raise ZeroDivisionError("a bug of the core")
+            outgoing += self._count(record.key or b"", int(record.value or 0))
+        self.applied += len(records)
+        if self.slow_s:
+            time.sleep(self.slow_s)
+        return Applied(outgoing, Counter({("events", "applied"): len(records)}))
+
+    def tick(self, now_us: int) -> list[Outgoing]:
+        """Nothing."""
+        return []
+
+    def changed(self) -> list[Fact]:
+        """The keys counted since."""
+        dirty, self.dirty = self.dirty, set()
+        return [Fact(key, msgspec.msgpack.encode(self.sums[key])) for key in sorted(dirty)]
+
+    def position(self) -> bytes:
+        """How many records were ever applied."""
+        return msgspec.msgpack.encode(self.applied)
+
+    def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
+        """The inverse of the two."""
+        self.applied = msgspec.msgpack.decode(position, type=int)
+        self.sums = {
+            fact.subject: msgspec.msgpack.decode(fact.state, type=tuple[int, int]) for fact in facts
+        }
+
+    def reconfigure(self, config: Config) -> None:
+        """Nothing to configure."""
+
+    @property
+    def event_time_us(self) -> int | None:
+        """It knows no time."""
+        return None
+
+    def _count(self, key: bytes, value: int) -> list[Outgoing]:
+        n, total = self.sums.get(key, (0, 0))
+        n, total = n + 1, total + value
+        self.sums[key] = n, total
+        self.dirty.add(key)
+        if n % EACH:
+            return []
+        found = {"id": derive_id(self.partition, key.decode(), n), "sum": total}
+        return [Outgoing(COMMANDS, key, msgspec.json.encode(found))]
+
+
+def toy_config(address: str, prefix: str) -> Config:
+    """A quick configuration: short sessions, a free port."""
+    kafka = Kafka(
+        bootstrap_servers=address, group=prefix + "group", topic_prefix=prefix, session_timeout=Seconds(6),
+        checkpoint_every=Seconds(0.5),
+    )  # fmt: skip
+    return structs.replace(Config(), kafka=kafka, http=Http(port=0))
+
+
+def main(address: str, prefix: str, slow_s: str = "0.0") -> int:
+    """Run a worker of toy stages until a signal."""
+    logs.configure()
+    slow = float(slow_s)
+    return worker.run(
+        toy_config(address, prefix),
+        lambda topic, partition, _: ToyStage(partition, slow if topic == REQUESTS else 0.0),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
