@@ -80,7 +80,7 @@ def place(node: Node) -> Place:
 
 
 def entries(node: MappingNode) -> Iterator[Entry]:
-    """The entries as they are written, duplicates too; then those that `<<` merges in and that are not there."""
+    """The entries as they are written, duplicates too; then those that only `<<` brings."""
     written = [Entry(_key(key), key, value) for key, value in node.value if not _is_merge(key)]
     yield from written
     seen = {entry.key for entry in written}
