@@ -63,8 +63,8 @@ class Fact(Struct, array_like=True):
 
     version: int
     step: int
-    now: msgspec.Raw | None
-    earlier: msgspec.Raw | None
+    now: bytes | None
+    earlier: bytes | None
 
 
 class Memory:
@@ -136,7 +136,7 @@ class Memory:
             self._take(key, fact)
 
     def _fact(self, key: Key, was: bytes | None) -> bytes:
-        return _packed(Fact(VERSION, self.shared.step, _raw(self._now(key)), _raw(was)))
+        return _packed(Fact(VERSION, self.shared.step, self._now(key), was))
 
     def _take(self, key: Key, fact: Fact) -> None:
         torn = fact.step > self.shared.step
@@ -183,10 +183,6 @@ class Memory:
 
 def _packed(state: Struct) -> bytes:
     return msgspec.msgpack.encode(state)
-
-
-def _raw(state: bytes | None) -> msgspec.Raw | None:
-    return None if state is None else msgspec.Raw(state)
 
 
 def _versioned(packed: bytes, kind: type[S]) -> S:

@@ -7,7 +7,18 @@ from actions import ActionFold
 from schemas.config import Budget, Endpoint, Safety, Seconds
 from schemas.outputs import Action, Finding, Held, Mode, Severity, Status
 from tests.actions.findings import (
-    Outputs, alerts, at, commands, finding, later, resolved, runaway, settings, spend, spend_evidence, surge,
+    Outputs,
+    alerts,
+    at,
+    commands,
+    finding,
+    later,
+    resolved,
+    runaway,
+    settings,
+    spend,
+    spend_evidence,
+    surge,
 )  # fmt: skip
 
 DEAR = [("acme/a", 20, 2.0), ("acme/b", 5, 2.0), ("acme/c", 5, 2.0)]  # 60 USD per hour; the goal is 40
