@@ -1,0 +1,113 @@
+"""What the demo has to say: each message once, as a sentence for people and as fields for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from actions.wording import usd, what_is_wrong, what_was_done
+from schemas.outputs import Command, Finding, Status
+from streams.demo.incidents import Outcome
+from streams.demo.script import BUDGET, LATENESS, RESOLVE_AFTER, Cue, allowance_usd
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One message. `at_s`: seconds since the play began, None before."""
+
+    event: str
+    text: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    at_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Backfill:
+    """How the history was read: from the first event that the worker reported until it had caught up."""
+
+    events: int
+    seconds: float
+
+    @property
+    def events_per_s(self) -> int:
+        return round(self.events / max(self.seconds, 0.001))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the demo showed. `others`: episodes that nobody scripted."""
+
+    outcomes: tuple[Outcome, ...]
+    backfill: Backfill
+    others: int
+
+    @property
+    def ok(self) -> bool:
+        return not any(outcome.missing for outcome in self.outcomes)
+
+    def missing(self) -> list[str]:
+        return [f"{o.rule} on {o.subject}: {o.missing}" for o in self.outcomes if o.missing]
+
+
+def started(address: str, endpoints: int) -> Said:
+    text = (
+        f"Kafka at {address}; {endpoints} endpoints in mode auto; budget {BUDGET}: {usd(allowance_usd())} an hour. "
+        f"For a short show, resolve_after is {RESOLVE_AFTER} (default 60 s) and lateness {LATENESS} (default 10 s)"
+    )
+    fields = {
+        "kafka": address, "endpoints": endpoints, "mode": "auto", "resolve_after": RESOLVE_AFTER,
+        "lateness": LATENESS, "budget": BUDGET, "allowance_usd_per_hour": allowance_usd(),
+    }  # fmt: skip
+    return Said("started", text, fields)
+
+
+def written(events: int, seconds: float) -> Said:
+    return Said("history", f"an hour of history written: {events:,} events", {"events": events, "seconds": seconds})
+
+
+def read(backfill: Backfill) -> Said:
+    text = (
+        f"history read by the worker: {backfill.events:,} events in {backfill.seconds:.1f} s, "
+        f"{backfill.events_per_s:,} events/s"
+    )
+    fields = {"events": backfill.events, "seconds": backfill.seconds, "events_per_s": backfill.events_per_s}
+    return Said("backfill", text, fields)
+
+
+def cued(cue: Cue, at_s: float) -> Said:
+    return Said("script", cue.text, {"text": cue.text}, at_s)
+
+
+def found(finding: Finding, at_s: float | None) -> Said:
+    sentence = what_is_wrong(finding)
+    text = {
+        Status.OPEN: f"{finding.severity}: {sentence}",
+        Status.UPDATE: f"{finding.severity}, goes on: {sentence}",
+        Status.RESOLVED: f"resolved: {finding.rule} on {finding.subject}",
+    }[finding.status]
+    return Said("finding", text, {"finding": msgspec.to_builtins(finding)}, at_s)
+
+
+def commanded(command: Command, at_s: float | None) -> Said:
+    return Said("command", what_was_done(command), {"command": msgspec.to_builtins(command)}, at_s)
+
+
+def concluded(outcome: Outcome) -> Said:
+    verdict = outcome.missing or "caught, acted on, restored"
+    return Said("incident", f"{outcome.rule} on {outcome.subject}: {verdict}", outcome.fields())
+
+
+def summed_up(summary: Summary) -> Said:
+    saves = [o.saves_usd_per_hour for o in summary.outcomes if o.saves_usd_per_hour is not None]
+    fields = {
+        "ok": summary.ok,
+        "missing": summary.missing(),
+        "backfill_events_per_s": summary.backfill.events_per_s,
+        "saves_usd_per_hour": round(sum(saves), 2),
+        "other_episodes": summary.others,
+    }
+    text = "all three incidents were caught, acted on and restored" if summary.ok else "; ".join(summary.missing())
+    return Said("summary", text, fields)

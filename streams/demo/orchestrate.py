@@ -1,0 +1,213 @@
+"""The demo from start to end. Whatever happens, every process it started is stopped and every folder removed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from aiokafka.errors import KafkaError
+from ruamel.yaml import YAML
+
+from schemas.config import Config, Kafka
+from schemas.units import US
+from streams.demo import messages, script
+from streams.demo.incidents import Incidents, exit_code
+from streams.demo.kafka_io import PARTITIONS, TIMEOUT_S, Listener, Publisher, arrivals, remove_topics
+from streams.demo.messages import Backfill, Summary
+from streams.demo.stage_hand import StageHand, clock_us
+from streams.demo.view import Output, View, choose_view
+from streams.demo.worker import Worker, free_port
+from streams.errors import TidegateError
+from streams.local_kafka import LocalKafka
+from streams.simulator import BACKFILL, Fleet
+from streams.topics import declare
+
+READ_TIMEOUT_S: Final = 240.0  # a busy machine with one slow core
+GRACE_S: Final = 20.0  # how long the play waits for a brake that is not yet released
+CHUNK_S: Final = 60  # of history, made and sent at once
+SCRAPE_EVERY_S: Final = 0.5
+INTERRUPTED: Final = 130
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """`kafka`: HOST:PORT of a broker to use, None to start one. `seconds`: how long the play lasts."""
+
+    kafka: str | None = None
+    output: Output = "table"
+    seed: int = 1
+    seconds: float = script.PLAY_S
+
+
+class DemoError(TidegateError):
+    """The demo cannot go on."""
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Play the demo on stdout; the exit code is 0 if all incidents were caught, acted on and restored."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its retries are no news; what fails is raised
+    view = choose_view(options.output, sys.stdout)
+    try:
+        with _terminable():
+            return _run(options, view)
+    except KeyboardInterrupt:
+        view.close()
+        print("interrupted; everything was stopped", file=sys.stderr)
+        return INTERRUPTED
+    except (TidegateError, KafkaError, TimeoutError) as error:
+        view.close()
+        print(f"tidegate demo: {_reason(error)}", file=sys.stderr)
+        return 1
+    finally:
+        view.close()
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or f"{type(error).__name__}: Kafka did not answer in time"
+
+
+def _run(options: DemoOptions, view: View) -> int:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="tidegate-demo-")))
+        address = options.kafka
+        if address is None:
+            view.progress("starting Kafka")
+            address = stack.enter_context(LocalKafka(notify=view.progress)).address
+        return asyncio.run(_Demo(options, view, folder).on(address))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends the demo as Ctrl-C does. Only the main thread may say so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Demo:
+    """One run on one broker."""
+
+    def __init__(self, options: DemoOptions, view: View, folder: Path) -> None:
+        self._options = options
+        self._view = view
+        self._config = folder / "tidegate.yaml"
+        self._profiles = script.cast(options.seed)
+        self._incidents = Incidents(script.EXPECTED)
+
+    async def on(self, address: str) -> int:
+        run = "" if self._options.kafka is None else f"tidegate-demo-{uuid.uuid4().hex[:8]}"
+        kafka = Kafka(
+            bootstrap_servers=address, group=run or "tidegate-demo", topic_prefix=f"{run}." if run else ""
+        )
+        self._view.say(messages.started(address, len(self._profiles)))
+        async with AsyncExitStack() as stack:
+            if run:
+                stack.push_async_callback(remove_topics, kafka)
+            await asyncio.wait_for(declare(Config(kafka=kafka), PARTITIONS), TIMEOUT_S)
+            return await self._play(kafka, stack)
+
+    async def _play(self, kafka: Kafka, stack: AsyncExitStack) -> int:
+        publisher = await stack.enter_async_context(Publisher(kafka))
+        listener = await stack.enter_async_context(Listener(kafka))
+        fleet = Fleet(self._profiles, self._options.seed, clock_us() - script.HISTORY_S * US)
+        hand = StageHand(fleet, self._view, self._incidents)
+        hand.sent = await self._write_history(fleet, publisher)
+        worker = stack.enter_context(Worker(self._write_config(kafka), self._port))
+        tools = (publisher, listener, worker)
+        backfill = await self._until_read(hand, tools)
+        began_ms = clock_us() // 1000
+        hand.begin(script.cues())
+        await hand.go_on(tools, self._over(hand), self._options.seconds + GRACE_S)
+        return await self._sum_up(kafka, backfill, began_ms)
+
+    def _write_config(self, kafka: Kafka) -> Path:
+        self._port = free_port()
+        section = {
+            "bootstrap_servers": kafka.bootstrap_servers, "group": kafka.group, "topic_prefix": kafka.topic_prefix,
+        }  # fmt: skip
+        with self._config.open("w") as file:
+            YAML().dump(script.settings(self._profiles, section, self._port), file)
+        return self._config
+
+    async def _write_history(self, fleet: Fleet, publisher: Publisher) -> int:
+        began, written = time.monotonic(), 0
+        start_us, end_us = fleet.now_us, fleet.now_us + script.HISTORY_S * US
+        for until_us in range(start_us, end_us, CHUNK_S * US):
+            written += await publisher.send(fleet.advance(until_us + CHUNK_S * US, BACKFILL))
+            self._view.progress("writing an hour of history", (fleet.now_us - start_us) / (end_us - start_us))
+        await publisher.flushed()
+        self._view.say(messages.written(written, round(time.monotonic() - began, 3)))
+        return written
+
+    async def _until_read(self, hand: StageHand, tools: tuple[Publisher, Listener, Worker]) -> Backfill:
+        reading = _Reading(hand, tools[2], self._view)
+        if not await hand.go_on(tools, reading.done, READ_TIMEOUT_S):
+            message = f"the worker had read {reading.events:,} of {hand.sent:,} events after {READ_TIMEOUT_S:.0f} s"
+            raise DemoError(f"{message}; the end of its log:\n{tools[2].log_tail()}")
+        self._view.say(messages.read(reading.backfill))
+        return reading.backfill
+
+    def _over(self, hand: StageHand) -> Callable[[], Awaitable[bool]]:
+        async def over() -> bool:
+            at_s = hand.at_s or 0.0
+            return at_s >= self._options.seconds and self._incidents.complete
+
+        return over
+
+    async def _sum_up(self, kafka: Kafka, backfill: Backfill, began_ms: int) -> int:
+        concerned = frozenset(key for expected in script.EXPECTED for key in expected.keys)
+        outcomes = self._incidents.outcomes(await arrivals(kafka, began_ms, concerned))
+        self._view.sum_up(Summary(tuple(outcomes), backfill, self._incidents.others))
+        return exit_code(outcomes)
+
+
+class _Reading:
+    """Watches the worker read the history, through its own metrics."""
+
+    def __init__(self, hand: StageHand, worker: Worker, view: View) -> None:
+        self._hand = hand
+        self._worker = worker
+        self._view = view
+        self._next_s = self._idle_s = time.monotonic()  # when to ask next; when nothing had been read
+        self._sent_before = hand.sent
+        self.events = 0
+        self._last_s = self._idle_s
+
+    @property
+    def backfill(self) -> Backfill:
+        return Backfill(self.events, round(self._last_s - self._idle_s, 3))
+
+    async def done(self) -> bool:
+        """Whether all that had been sent when it was asked before is read by now."""
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return False
+        sent_before, self._sent_before = self._sent_before, self._hand.sent
+        self.events = await asyncio.to_thread(self._worker.events_read)
+        self._next_s = now_s + SCRAPE_EVERY_S
+        self._last_s = time.monotonic()
+        if self.events == 0:
+            self._idle_s = self._last_s
+            self._view.progress("starting the worker")
+            return False
+        self._view.progress("the worker reads the history", self.events / self._hand.sent)
+        return self.events >= sent_before
+
+
+__all__ = ["DemoOptions", "run_demo"]

@@ -1,0 +1,261 @@
+"""The fleet in motion: it advances in fixed steps of event time, and obeys commands from the next step on.
+
+Each step draws the same number of random values in the same order, so a span gives the same events however
+finely it was asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.outputs import Action, Command, Mode
+from schemas.topics import BILLING, REQUESTS, SCALING
+from schemas.units import HOUR_US, US
+from streams.simulator.meter import Credit, Meter
+from streams.simulator.profiles import Profile, draw_profiles
+
+CLIMB_PER_S: Final = 15.0  # replicas that become ready, or go, in a second: a pool of warm machines
+OK: Final = 200
+TOO_MANY_REQUESTS: Final = 429
+UNAVAILABLE: Final = 503
+NO_LIMIT: Final = np.inf
+DURATION_S: Final = 0.12  # median time of an answer
+DURATION_SIGMA: Final = 0.3
+INPUT_TOKENS: Final = 180  # a request's mean
+OUTPUT_TOKENS: Final = 90
+_DAY_US: Final = 24 * HOUR_US
+# not orjson: a result of its that is kept costs twenty times one that is dropped, and a log is kept
+_encode = msgspec.json.Encoder().encode
+
+
+class Cadence(NamedTuple):
+    """How often the fleet reports: gateways add up requests over `step_us`, collectors poll every `report_us`."""
+
+    step_us: int
+    report_us: int
+
+
+BACKFILL: Final = Cadence(step_us=US, report_us=15 * US)
+LIVE: Final = Cadence(step_us=US // 10, report_us=5 * US)
+
+
+class Emitted(NamedTuple):
+    """One record for a topic; `time_us` is the event's own time."""
+
+    time_us: int
+    topic: str
+    key: bytes
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What there is to see of one endpoint now. Rates are requests a second, over about the last second."""
+
+    rps: float
+    normal_rps: float
+    ready: int
+    target: int
+    usd_per_hour: float
+    throttled: bool
+
+
+class Fleet:
+    """Endpoints that answer requests, scale, cost money and do as they are told.
+
+    `start_us` is the event time at which the first step begins, in microseconds since the epoch.
+    """
+
+    def __init__(self, profiles: Sequence[Profile], seed: int, start_us: int) -> None:
+        self.profiles = tuple(profiles)
+        self.now_us = start_us
+        self._rng = np.random.default_rng([seed, 2])
+        self._index = {profile.name: i for i, profile in enumerate(self.profiles)}
+        self._keys = [profile.name.encode() for profile in self.profiles]
+        self._rps = self._column("normal_rps")
+        self._replicas = self._column("replicas")
+        self._swing = self._column("swing")
+        self._peak_us = self._column("peak_hour") * HOUR_US
+        size = len(self.profiles)
+        self._load = np.ones(size)
+        self._wanted = np.full(size, np.nan)
+        self._cap = np.full(size, NO_LIMIT)
+        self._limit_rps = np.full(size, NO_LIMIT)
+        self._tokens = np.zeros(size)
+        self._target = self._desired()
+        self._ready = self._target.copy()
+        self._stagger = self._rng.random(size)
+        self._reported: NDArray[np.float64] = np.full((size, 3), np.nan)  # ready, target, next report in us
+        self._seen_rps = self._normal_rps()
+        self.meter = Meter(self.profiles)
+
+    def advance(self, until_us: int, cadence: Cadence = LIVE) -> Iterator[Emitted]:
+        """The events of all whole steps up to `until_us`, in the order of their times."""
+        while self.now_us + cadence.step_us <= until_us:
+            yield from self._step(cadence)
+
+    def load(self, endpoint: str, factor: float) -> None:
+        """From the next step on `factor` times the normal number of requests arrive."""
+        self._load[self._index[endpoint]] = factor
+
+    def want(self, endpoint: str, replicas: int | None) -> None:
+        """The autoscaler insists on so many replicas from the next step on; None: as many as usual."""
+        self._wanted[self._index[endpoint]] = np.nan if replicas is None else replicas
+
+    def obey(self, command: Command) -> bool:
+        """Carry out a command from the next step on; False if it is not one to carry out, or for someone else."""
+        index = self._index.get(command.endpoint)
+        if index is None or command.mode is not Mode.AUTO or command.held is not None:
+            return False
+        if command.action is Action.SHUTDOWN:
+            self._cap[index] = 0
+        elif command.action is Action.THROTTLE:
+            self._throttle(index, command.parameters)
+        elif command.action is Action.RESTORE:
+            self._cap[index] = self._limit_rps[index] = NO_LIMIT
+        return command.action is not Action.OVERFLOW
+
+    def bill(self, endpoint: str, start_us: int, end_us: int, share: float = 1.0) -> Emitted:
+        """The provider's bill for a period: `share` of what replicas x price makes of it."""
+        profile = self.profiles[self._index[endpoint]]
+        estimate_usd = self.meter.cost_usd(endpoint, start_us, end_us)
+        cost_usd = round(share * estimate_usd, 6)
+        self.meter.credit(Credit(endpoint, start_us, end_us, estimate_usd - cost_usd))
+        line = {
+            "endpoint": endpoint, "period_start": start_us / US, "period_end": end_us / US, "cost_usd": cost_usd,
+            "region": profile.region, "provider": "aws", "line_id": f"{endpoint}/{start_us}",
+        }  # fmt: skip
+        return Emitted(start_us, BILLING, endpoint.encode(), _encode(line))
+
+    def reading(self, endpoint: str) -> Reading:
+        """What a dashboard would show of an endpoint at this moment."""
+        i = self._index[endpoint]
+        ready = int(self._ready[i])
+        return Reading(
+            rps=float(self._seen_rps[i]),
+            normal_rps=float(self._normal_rps()[i]),
+            ready=ready,
+            target=int(self._target[i]),
+            usd_per_hour=ready * self.profiles[i].price_usd_per_hour,
+            throttled=bool(np.isfinite(self._cap[i]) or np.isfinite(self._limit_rps[i])),
+        )
+
+    def _throttle(self, index: int, parameters: dict[str, Any]) -> None:
+        if (replicas := parameters.get("max_replicas")) is not None:
+            self._cap[index] = replicas
+        if (rps := parameters.get("max_requests_per_second")) is not None:
+            self._limit_rps[index] = self._tokens[index] = rps
+
+    def _column(self, name: str) -> NDArray[np.float64]:
+        return np.array([getattr(profile, name) for profile in self.profiles], dtype=np.float64)
+
+    def _shape(self) -> NDArray[np.float64]:
+        """How the time of day scales each endpoint, around 1."""
+        angle = 2 * np.pi * (self.now_us % _DAY_US - self._peak_us) / _DAY_US
+        return np.asarray(1 + self._swing * np.cos(angle))
+
+    def _normal_rps(self) -> NDArray[np.float64]:
+        return np.multiply(self._rps, self._shape())
+
+    def _desired(self) -> NDArray[np.float64]:
+        usual = np.maximum(1, np.rint(self._replicas * self._shape()))
+        return np.asarray(np.minimum(np.where(np.isnan(self._wanted), usual, self._wanted), self._cap))
+
+    def _step(self, cadence: Cadence) -> list[Emitted]:
+        scaled = self._scale(cadence)
+        events = [*scaled, *self._serve(cadence)]
+        events.sort(key=itemgetter(0))
+        self.now_us += cadence.step_us
+        return events
+
+    def _scale(self, cadence: Cadence) -> list[Emitted]:
+        """Replicas move towards their target; an endpoint reports when they did, and when its turn has come."""
+        reach = CLIMB_PER_S * cadence.step_us / US
+        self._target = self._desired()
+        self._ready += np.clip(self._target - self._ready, -reach, reach)
+        now = np.column_stack((np.floor(self._ready), self._target))
+        changed = (now != self._reported[:, :2]).any(axis=1)
+        due = ~(self._reported[:, 2] > self.now_us)
+        reporting = np.flatnonzero(changed | due)
+        first = np.isnan(self._reported[:, 2])
+        phase_us = np.where(first, self._stagger, 1.0) * cadence.report_us
+        self._reported[reporting, :2] = now[reporting]
+        self._reported[reporting, 2] = self.now_us + phase_us[reporting]
+        return [self._scaling(i, cadence) for i in reporting.tolist()]
+
+    def _scaling(self, i: int, cadence: Cadence) -> Emitted:
+        profile = self.profiles[i]
+        time_us = self.now_us + int(self._stagger[i] * cadence.step_us)
+        ready, target = int(self._ready[i]), int(self._target[i])
+        self.meter.note(profile.name, time_us, ready)
+        event = {
+            "endpoint": profile.name, "time": time_us / US, "ready_replicas": ready, "target_replicas": target,
+            "min_replicas": 1, "max_replicas": _whole(self._cap[i]), "state": _state(ready, target),
+            "region": profile.region, "instance": profile.instance,
+        }  # fmt: skip
+        return Emitted(time_us, SCALING, self._keys[i], _encode(event))
+
+    def _serve(self, cadence: Cadence) -> Iterator[Emitted]:
+        """The step's requests; what the gateway turned away is reported too, so the offered rate stays visible."""
+        seconds = cadence.step_us / US
+        offered = self._rng.poisson(self._normal_rps() * self._load * seconds)
+        durations = self._rng.lognormal(np.log(DURATION_S), DURATION_SIGMA, len(offered))
+        offsets = self._rng.integers(cadence.step_us, size=(2, len(offered)))
+        served = self._admitted(offered, seconds)
+        down = self._target == 0
+        served[down] = 0
+        refused = np.where(down, UNAVAILABLE, TOO_MANY_REQUESTS)
+        self._remember(offered / seconds, seconds)
+        yield from self._requests(served, np.full_like(served, OK), offsets[0], durations)
+        yield from self._requests(offered - served, refused, offsets[1], np.full(len(offered), 0.001))
+
+    def _admitted(self, offered: NDArray[np.int64], seconds: float) -> NDArray[np.int64]:
+        """How many requests each gateway lets through in this step: a token bucket one second deep."""
+        limited = np.isfinite(self._limit_rps)
+        limit = np.where(limited, self._limit_rps, 0.0)
+        self._tokens = np.minimum(self._tokens + limit * seconds, np.maximum(limit, 1.0))
+        admitted = np.where(limited, np.minimum(offered, np.floor(self._tokens)), offered).astype(np.int64)
+        self._tokens -= np.where(limited, admitted, 0)
+        return np.asarray(admitted)
+
+    def _remember(self, rps: NDArray[np.float64], seconds: float) -> None:
+        weight = min(1.0, seconds)
+        self._seen_rps += weight * (rps - self._seen_rps)
+
+    def _requests(
+        self, counts: NDArray[np.int64], status: NDArray[np.int64], offsets: NDArray[np.int64],
+        durations: NDArray[np.float64],
+    ) -> Iterator[Emitted]:  # fmt: skip
+        rows = np.flatnonzero(counts)
+        columns = (rows, counts[rows], status[rows], self.now_us + offsets[rows], durations[rows].round(4))
+        for i, count, code, time_us, duration_s in zip(*(c.tolist() for c in columns), strict=True):
+            event = {
+                "endpoint": self.profiles[i].name, "time": time_us / US, "count": count, "status": code,
+                "duration_s": duration_s, "region": self.profiles[i].region,
+                "input_tokens": INPUT_TOKENS * count, "output_tokens": OUTPUT_TOKENS * count * (code == OK),
+            }  # fmt: skip
+            yield Emitted(time_us, REQUESTS, self._keys[i], _encode(event))
+
+
+def simulate(seed: int, endpoints: int, seconds: int, start_us: int = 1_800_000_000 * US) -> list[Emitted]:
+    """The log of an uneventful fleet, in the order of the events' times: about one request row and, every 15
+    seconds, one scaling event per endpoint. A row's `count` is what arrived within its second."""
+    fleet = Fleet(draw_profiles(seed, endpoints), seed, start_us)
+    return list(fleet.advance(start_us + seconds * US, BACKFILL))
+
+
+def _whole(cap: float) -> int | None:
+    return int(cap) if np.isfinite(cap) else None
+
+
+def _state(ready: int, target: int) -> str:
+    if target == 0:
+        return "paused"
+    return "running" if ready >= target else "updating"
