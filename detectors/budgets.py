@@ -1,0 +1,179 @@
+"""The budget stage over one partition of roll-ups: money, and the rules that join endpoints.
+
+What it decides is a function of the roll-ups' own log. A roll-up that was written twice (a worker died and its
+successor wrote it again) is dropped: within a source partition the sequence never falls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from detectors.episodes import Episode, Episodes
+from detectors.ledger import Account, Ledger
+from detectors.rule import BudgetRule
+from schemas.config import Config
+from schemas.outputs import Finding, Rollup
+from schemas.units import US, to_nano
+
+STATE_VERSION: Final = 1
+
+
+class AccountState(Struct, array_like=True):
+    """An account as plain data."""
+
+    version: int
+    account: Account
+
+
+class BudgetState(Struct, array_like=True):
+    """A budget without its accounts, as plain data."""
+
+    now_us: int
+    upper_nano: int
+    asked_s: int
+    sequences: dict[str, int]
+    episodes: dict[str, Episode]
+    rules: dict[str, msgspec.Raw]
+
+
+class _Budget:
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.sequences: dict[str, int] = {}  # "source/partition" -> the last one taken
+        self.asked_s = -1  # the second of event time at which the rules were last asked
+
+
+class BudgetFold:
+    """Roll-ups in, findings out."""
+
+    def __init__(self, config: Config, rules: Sequence[type[BudgetRule[Any]]]) -> None:
+        self.repeated = 0
+        self._config = config
+        self._rules = {rule.rule: rule(config) for rule in rules}
+        self._episodes = {rule.rule: Episodes(rule.rule, rule.unit) for rule in rules}
+        self._budgets: dict[str, _Budget] = {}
+        self.reconfigure(config)
+
+    def reconfigure(self, config: Config) -> None:
+        self._config = config
+        for name, rule in self._rules.items():
+            rule.reconfigure(config)
+            self._episodes[name].config_version = config.version
+        for name in [name for name in self._budgets if name not in config.budgets]:
+            del self._budgets[name]
+        for budget in self._budgets.values():
+            for endpoint in budget.ledger.prices:
+                budget.ledger.price(endpoint, self._price(endpoint))
+
+    @property
+    def newest_us(self) -> int:
+        """The largest event time of all budgets."""
+        return max((budget.ledger.now_us for budget in self._budgets.values()), default=0)
+
+    def apply(self, rollup: Rollup) -> list[Finding]:
+        """Fold one roll-up, in log order. One of a budget that the configuration does not name is passed over."""
+        if rollup.budget not in self._config.budgets:
+            return []
+        budget = self._budgets.setdefault(rollup.budget, _Budget())
+        source = f"{rollup.source}/{rollup.partition}"
+        if rollup.seq <= budget.sequences.get(source, -1):
+            self.repeated += 1
+            return []
+        budget.sequences[source] = rollup.seq
+        self._enter(budget.ledger, rollup)
+        return self._ask(rollup.budget, budget)
+
+    def _enter(self, ledger: Ledger, rollup: Rollup) -> None:
+        ledger.advance(rollup.time_us)
+        if rollup.endpoint is None:
+            return
+        if rollup.endpoint not in ledger.prices:
+            ledger.price(rollup.endpoint, self._price(rollup.endpoint))
+        if rollup.replicas is not None:
+            ledger.scale(rollup.endpoint, rollup.time_us, rollup.replicas)
+        if rollup.bill is not None:
+            ledger.charge(rollup.endpoint, rollup.bill)
+
+    def _price(self, endpoint: str) -> int:
+        price = self._config.endpoint(endpoint).price_usd_per_hour
+        return 0 if price is None else to_nano(price)
+
+    def _ask(self, name: str, budget: _Budget) -> list[Finding]:
+        """Ask the rules, at most once a second of event time."""
+        ledger = budget.ledger
+        for rule in self._rules.values():
+            rule.observe(name, ledger)
+        second = ledger.now_us // US
+        if second == budget.asked_s:
+            return []
+        findings = [self._follow(rule, name, budget) for rule in self._rules if self._is_due(rule, name, ledger)]
+        budget.asked_s = second
+        return [finding for finding in findings if finding is not None]
+
+    def _is_due(self, rule: str, name: str, ledger: Ledger) -> bool:
+        return name in self._episodes[rule].open or self._rules[rule].is_due(name, ledger)
+
+    def _follow(self, rule: str, name: str, budget: _Budget) -> Finding | None:
+        ledger = budget.ledger
+        settings = self._config.rule(rule, budget=name)
+        span = (ledger.now_us, ledger.now_us)
+        return self._episodes[rule].follow(name, None, span, self._rules[rule].read(name, ledger), settings)
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def changed(self) -> dict[tuple[str, str], AccountState]:
+        """The accounts, by budget and endpoint, that changed since the last call."""
+        changed = {
+            (name, endpoint): AccountState(STATE_VERSION, budget.ledger.accounts[endpoint])
+            for name, budget in self._budgets.items()
+            for endpoint in sorted(budget.ledger.changed)
+        }
+        for budget in self._budgets.values():
+            budget.ledger.changed.clear()
+        return changed
+
+    def budgets(self) -> dict[str, BudgetState]:
+        """All budgets without their accounts."""
+        return {name: self._state(name, budget) for name, budget in self._budgets.items()}
+
+    def _state(self, name: str, budget: _Budget) -> BudgetState:
+        return BudgetState(
+            budget.ledger.now_us,
+            budget.ledger.upper_nano,
+            budget.asked_s,
+            dict(budget.sequences),
+            {rule: episodes.open[name] for rule, episodes in self._episodes.items() if name in episodes.open},
+            {n: msgspec.Raw(msgspec.msgpack.encode(rule.snapshot(name))) for n, rule in self._rules.items()},
+        )
+
+    def restore(
+        self, budgets: Mapping[str, BudgetState], accounts: Mapping[tuple[str, str], AccountState]
+    ) -> None:
+        """Become the fold that these were taken from. Called once, when new."""
+        for name, state in budgets.items():
+            if name in self._config.budgets:
+                self._restore(name, state)
+        for (name, endpoint), kept in accounts.items():
+            if name in self._budgets:
+                self._open_account(self._budgets[name].ledger, endpoint, kept.account)
+
+    def _restore(self, name: str, state: BudgetState) -> None:
+        budget = self._budgets[name] = _Budget()
+        budget.ledger.now_us, budget.ledger.upper_nano = state.now_us, state.upper_nano
+        budget.asked_s, budget.sequences = state.asked_s, state.sequences
+        for rule, kept in state.rules.items():
+            if rule in self._rules:
+                self._rules[rule].restore(name, kept)
+        for rule, episode in state.episodes.items():
+            if rule in self._episodes:
+                self._episodes[rule].open[name] = episode
+
+    def _open_account(self, ledger: Ledger, endpoint: str, account: Account) -> None:
+        price = self._price(endpoint)
+        ledger.prices[endpoint] = price
+        ledger.accounts[endpoint] = account
+        ledger.rate_nano += account.replicas * price

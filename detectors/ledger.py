@@ -1,0 +1,198 @@
+"""The ledger of one budget: what its endpoints cost, integrated in event time, exact whatever the order of arrival.
+
+What an endpoint costs at a moment is, in this order: what a bill says of it (its cost spread evenly over its
+period), else what a provider's estimated line says, else its replicas times its price. The replicas hold until the
+next report, so an endpoint that falls silent goes on costing.
+
+Money is integers: replicas x microseconds are summed, multiplied by the price, and rounded once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct, field
+
+from schemas.outputs import Bill
+from schemas.units import HOUR_US, US
+
+WINDOW_US: Final = HOUR_US
+LATENESS_US: Final = 300 * US  # reports this old may still be overtaken by older ones without an error of a cent
+KEEP_US: Final = 2 * HOUR_US  # history before the clock that is kept: the window, and bills that reach into it
+TIDY_EVERY: Final = 64  # steps, after which an account drops what can no longer matter
+
+Interval = tuple[int, int]
+Step = tuple[int, int]  # from this time on, so many replicas
+
+
+class Account(Struct, array_like=True):
+    """What one endpoint costs one budget. `steps` is sorted; `bills` has each line once."""
+
+    steps: list[Step] = field(default_factory=list)
+    bills: list[Bill] = field(default_factory=list)
+
+    def scale(self, time_us: int, replicas: int) -> None:
+        """So many replicas from then on; of two reports of one moment the larger holds."""
+        place = bisect_right(self.steps, time_us, key=_time) - 1
+        if place >= 0 and self.steps[place][0] == time_us:
+            self.steps[place] = (time_us, max(replicas, self.steps[place][1]))
+        else:
+            insort(self.steps, (time_us, replicas))
+
+    def charge(self, bill: Bill) -> bool:
+        """Add a line of a bill, unless it was counted already."""
+        if bill.line_id is not None and any(known.line_id == bill.line_id for known in self.bills):
+            return False
+        self.bills.append(bill)
+        return True
+
+    @property
+    def replicas(self) -> int:
+        """How many there are by the newest report."""
+        return self.steps[-1][1] if self.steps else 0
+
+    def spend(self, start_us: int, end_us: int, price_nano: int) -> int:
+        """Nano-dollars spent in [start, end) at so many nano-dollars per replica and hour."""
+        final = [bill for bill in self.bills if not bill.estimated]
+        estimated = [bill for bill in self.bills if bill.estimated]
+        window = [(start_us, end_us)]
+        unbilled = _without(window, [(bill.start_us, bill.end_us) for bill in final])
+        unknown = _without(unbilled, [(bill.start_us, bill.end_us) for bill in estimated])
+        usage = sum(self._replica_us(start, end) for start, end in unknown)
+        billed = sum(_share(bill, window) for bill in final) + sum(_share(bill, unbilled) for bill in estimated)
+        return billed + (usage * price_nano + HOUR_US // 2) // HOUR_US
+
+    def _replica_us(self, start_us: int, end_us: int) -> int:
+        """Replicas x microseconds in [start, end)."""
+        total, until = 0, end_us
+        for since, replicas in reversed(self.steps):
+            if since < until:
+                total += replicas * (until - max(since, start_us))
+                until = max(since, start_us)
+            if since <= start_us:
+                break
+        return total
+
+    def forget(self, before_us: int, merge_us: int) -> None:
+        """Drop what ended before; steps before `merge_us` that change nothing can no longer matter either."""
+        self.bills = [bill for bill in self.bills if bill.end_us >= before_us]
+        first = max(0, bisect_right(self.steps, before_us, key=_time) - 1)
+        kept: list[Step] = []
+        for step in self.steps[first:]:
+            if not (kept and step[0] < merge_us and kept[-1][1] == step[1]):
+                kept.append(step)
+        self.steps = kept
+
+
+class Ledger:
+    """The accounts of one budget and its clock, which is the largest event time that its roll-ups brought.
+
+    `upper_nano` is never less than the spend of the window that ends now: it lets a rule skip the exact sum.
+    """
+
+    def __init__(self) -> None:
+        self.now_us = 0
+        self.upper_nano = 0
+        self.rate_nano = 0  # per hour, by the newest reports
+        self.accounts: dict[str, Account] = {}
+        self.prices: dict[str, int] = {}
+        self.changed: set[str] = set()
+
+    def advance(self, time_us: int) -> None:
+        """Move the clock; it never goes back."""
+        if time_us > self.now_us:
+            if self.now_us:
+                self.upper_nano += self.rate_nano * (time_us - self.now_us) // HOUR_US + 1
+            self.now_us = time_us
+
+    def price(self, endpoint: str, price_nano: int) -> None:
+        """What a replica of an endpoint costs an hour; holds for all of the window."""
+        known = self.prices.get(endpoint)
+        self.prices[endpoint] = price_nano
+        if known is not None and known != price_nano and endpoint in self.accounts:
+            self.rate_nano += self.accounts[endpoint].replicas * (price_nano - known)
+            self.spend()
+
+    def scale(self, endpoint: str, time_us: int, replicas: int) -> None:
+        """An endpoint's replicas from then on. Call `advance` first."""
+        account = self._account(endpoint)
+        price = self.prices.get(endpoint, 0)
+        in_order = not account.bills and (not account.steps or time_us > account.steps[-1][0])
+        before = 0 if in_order else self._spend_of(account, price)
+        old = account.replicas
+        account.scale(time_us, replicas)
+        self.rate_nano += (account.replicas - old) * price
+        if in_order:
+            self.upper_nano += max(0, replicas - old) * price * (self.now_us - time_us) // HOUR_US + 1
+        else:
+            self.upper_nano += self._spend_of(account, price) - before
+        if len(account.steps) % TIDY_EVERY == 0:
+            account.forget(self.now_us - KEEP_US, self.now_us - LATENESS_US)
+
+    def charge(self, endpoint: str, bill: Bill) -> None:
+        """A line of a bill: replaces what was estimated for its period."""
+        account = self._account(endpoint)
+        price = self.prices.get(endpoint, 0)
+        before = self._spend_of(account, price)
+        if account.charge(bill):
+            self.upper_nano += self._spend_of(account, price) - before
+
+    def _account(self, endpoint: str) -> Account:
+        self.changed.add(endpoint)
+        return self.accounts.setdefault(endpoint, Account())
+
+    def _spend_of(self, account: Account, price_nano: int) -> int:
+        return account.spend(self.now_us - WINDOW_US, self.now_us, price_nano)
+
+    def spend(self) -> int:
+        """Nano-dollars spent in the window that ends now, exactly. Costs a look at every account."""
+        self.upper_nano = self.spend_between(self.now_us - WINDOW_US, self.now_us)
+        for name, account in self.accounts.items():
+            steps, bills = len(account.steps), len(account.bills)
+            account.forget(self.now_us - KEEP_US, self.now_us - LATENESS_US)
+            if (steps, bills) != (len(account.steps), len(account.bills)):
+                self.changed.add(name)
+        return self.upper_nano
+
+    def spend_between(self, start_us: int, end_us: int) -> int:
+        """Nano-dollars spent in [start, end), as far back as history is kept."""
+        return sum(
+            account.spend(start_us, end_us, self.prices.get(name, 0)) for name, account in self.accounts.items()
+        )
+
+    def dearest(self, most: int) -> list[tuple[str, int, int]]:
+        """(endpoint, replicas, nano-dollars per replica and hour) of those that cost most an hour now."""
+        rows = [(name, account.replicas, self.prices.get(name, 0)) for name, account in self.accounts.items()]
+        return sorted((row for row in rows if row[1] * row[2]), key=lambda row: (-row[1] * row[2], row[0]))[:most]
+
+
+def _time(step: Step) -> int:
+    return step[0]
+
+
+def _share(bill: Bill, windows: Sequence[Interval]) -> int:
+    """The part of a line that falls into the windows. A line without length counts where it stands."""
+    length = bill.end_us - bill.start_us
+    if length == 0:
+        return bill.cost_nano if any(start <= bill.start_us < end for start, end in windows) else 0
+    inside = sum(max(0, min(end, bill.end_us) - max(start, bill.start_us)) for start, end in windows)
+    return (2 * bill.cost_nano * inside + length) // (2 * length)
+
+
+def _without(windows: Sequence[Interval], holes: Iterable[Interval]) -> list[Interval]:
+    """The windows less the holes.
+
+    >>> _without([(0, 10)], [(2, 3), (5, 20)])
+    [(0, 2), (3, 5)]
+    """
+    left = list(windows)
+    for hole_start, hole_end in holes:
+        left = [
+            piece
+            for start, end in left
+            for piece in ((start, min(end, hole_start)), (max(start, hole_end), end))
+            if piece[0] < piece[1]
+        ]
+    return left

@@ -1,0 +1,255 @@
+"""`LearnedNormal`: what is expected now, learned online from one value per closed step.
+
+A robust level, moved by the hour of the day and of the week once these have been seen. A value teaches no more
+than `CLIP` scales away from what was expected, so an incident hardly moves the normal; a deviation to one side
+that lasts `ACCEPT_S` is a new level and becomes the normal.
+
+The averages are River's (`river.stats.Mean`), with a capped memory: plain means while there is little history,
+exponentially fading ones after.
+"""
+
+from __future__ import annotations
+
+import math
+from array import array
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+from river import stats
+
+DAY_S: Final = 86_400
+HOUR_S: Final = 3_600
+WARM_STEPS: Final = 60  # steps before anything is judged
+MIN_STEPS: Final = 30  # no memory is shorter than this many steps
+LEVEL_S: Final = 2 * HOUR_S  # memory of the level
+SCALE_S: Final = 6 * HOUR_S  # memory of the spread
+RECENT_STEPS: Final = 30  # memory of the level that an accepted shift moves to
+ACCEPT_S: Final = 6 * HOUR_S  # how long a one-sided deviation must last to be the new normal
+CLIP: Final = 3.0  # scales; a larger surprise teaches as much as one of this size
+SCALE_CLIP: Final = 6.0  # the spread learns from larger surprises than the level
+FLOOR: Final = 0.02  # of the expected value: smaller deviations do not matter
+SLOTS: Final = 168  # hours of a week; hour 0 is a Thursday's, as the epoch began on one
+MAX_VISITS: Final = 8.0  # visits of an hour of the week that are remembered
+OWN_DAY: Final = 8.0  # how much more a visit on the same day of the week counts than one on another
+TAIL_P: Final = 0.02  # the tail begins at this quantile, ...
+BAND_P: Final = 1e-5  # ... and low..high leaves out this much of it
+TAIL_GAIN: Final = 0.02
+TAIL_START: Final = 2.3  # scales: about the 1 % quantile of a normal distribution
+XI_START: Final = 0.15  # Pareto index of the tail, ...
+XI_LOW: Final = 0.05  # ... which never falls below ...
+XI_HIGH: Final = 0.6  # ... or rises above these
+BAND_LOW: Final = 4.0  # scales; low..high is never narrower ...
+BAND_HIGH: Final = 40.0  # ... or wider than this to one side
+LIMIT: Final = 1e15  # larger values are taken as this, so that squares stay finite
+
+
+class Judgement(NamedTuple):
+    """`score` > 1 means that the value lies outside `low`..`high`; all but the score are in the value's unit."""
+
+    score: float
+    expected: float
+    low: float
+    high: float
+    warm: bool
+
+
+class FadingMean(stats.Mean):
+    """River's running mean with a memory of at most `memory` values."""
+
+    def __init__(self, memory: float) -> None:
+        super().__init__()
+        self.memory = memory
+
+    def update(self, x: float, w: float = 1.0) -> None:
+        if self.n > self.memory:
+            self.n = self.memory
+        super().update(x, w)
+
+    def resume(self, weight: float, mean: float) -> None:
+        """Become the mean of values of this weight."""
+        self.n, self._mean = weight, mean
+
+
+class Tail:
+    """How far beyond its usual spread one side reaches: a quantile and a Pareto index, learned value by value."""
+
+    __slots__ = ("start", "xi")
+
+    def __init__(self, start: float = TAIL_START, xi: float = XI_START) -> None:
+        self.start, self.xi = start, xi
+
+    def reach(self) -> float:
+        """The `BAND_P` quantile, in scales."""
+        quantile: float = self.start * (TAIL_P / BAND_P) ** self.xi
+        return min(BAND_HIGH, max(BAND_LOW, quantile))
+
+    def learn(self, residual: float) -> None:
+        """Take one residual of this side (in scales; not positive if the value lay on the other side)."""
+        hit = residual > self.start
+        if hit:
+            excess = min(math.log(residual / self.start), 1.5)  # one value of any size moves the index this much
+            self.xi = min(XI_HIGH, max(XI_LOW, self.xi + TAIL_GAIN * (excess - self.xi)))
+        self.start = max(1.5, self.start * math.exp(TAIL_GAIN * (hit - TAIL_P / 2)))
+
+
+class NormalState(Struct, frozen=True, array_like=True):
+    """A `LearnedNormal` as plain data. An average is its weight and its mean, a tail its start and its index."""
+
+    step_s: float
+    steps: int
+    level: tuple[float, float]
+    season: tuple[float, float]
+    recent: tuple[float, float]
+    variance: tuple[float, float]
+    upper: tuple[float, float]
+    lower: tuple[float, float]
+    side_steps: int
+    nonnegative: bool
+    seen: bytes  # the hours of the week that were seen, one byte each; for each of these ...
+    means: bytes  # ... its mean, float32
+    visits: bytes  # ... and how often it was seen in whole hours, float32
+
+
+class LearnedNormal:
+    """What is expected now of one series, given every `step_s` seconds; gaps are allowed.
+
+    >>> normal = LearnedNormal(step_s=60)
+    >>> for minute in range(120):
+    ...     judgement = normal.update(60.0 * minute, 100.0 + minute % 3)
+    >>> judgement.warm, judgement.score < 1
+    (True, True)
+    >>> normal.update(60.0 * 120, 900.0).score > 1
+    True
+    """
+
+    def __init__(self, step_s: float = 60.0) -> None:
+        self.step_s = float(step_s)
+        self.steps = 0
+        self._level = FadingMean(max(MIN_STEPS, LEVEL_S / step_s))
+        self._season = FadingMean(max(MIN_STEPS, LEVEL_S / step_s))
+        self._recent = FadingMean(RECENT_STEPS)
+        self._variance = FadingMean(max(MIN_STEPS, SCALE_S / step_s))
+        self._upper, self._lower = Tail(), Tail()
+        self._side_steps = 0
+        self._nonnegative = True
+        self._means, self._visits = _floats(SLOTS), _floats(SLOTS)  # by hour of the week
+
+    def expect(self, time_s: float) -> Judgement:
+        """What a value at `time_s` (seconds since the epoch) should be; the score is 0."""
+        expected = self._level.get() + self._season_at(time_s) - self._season.get()
+        if self._nonnegative:
+            expected = max(expected, 0.0)
+        scale = self._scale(expected)
+        low = expected - scale * self._lower.reach()
+        high = expected + scale * self._upper.reach()
+        if self._nonnegative:
+            low = max(low, 0.0)
+        return Judgement(0.0, expected, low, high, self.steps >= WARM_STEPS)
+
+    def update(self, time_s: float, value: float, *, teach: bool = True) -> Judgement:
+        """Judge the value of the step that ends at `time_s`, then learn from it.
+
+        `teach=False`, during an incident: the value counts towards a new level, and teaches nothing else.
+        A value that is not finite is ignored.
+        """
+        judgement = self.expect(time_s)
+        if not math.isfinite(value):
+            return judgement
+        value = min(LIMIT, max(-LIMIT, value))
+        deviation = value - judgement.expected
+        reach = judgement.high - judgement.expected if deviation > 0 else judgement.expected - judgement.low
+        score = abs(deviation) / reach if judgement.warm and reach > 0 else 0.0
+        if self._is_new_level(value, deviation):
+            self._move(self._recent.get() - judgement.expected)
+        elif teach:
+            self._learn(time_s, value, judgement.expected)
+        return judgement._replace(score=score)
+
+    def _scale(self, expected: float) -> float:
+        return math.sqrt(self._variance.get()) + FLOOR * abs(expected) + 1e-9
+
+    def _season_at(self, time_s: float) -> float:
+        """The mean of this hour on the days seen, this day of the week's above all; unseen: the level."""
+        hour = int(time_s // HOUR_S) % SLOTS
+        total = weight = seen = 0.0
+        for slot in range(hour % 24, SLOTS, 24):
+            visits = self._visits[slot]
+            seen += visits
+            share = OWN_DAY * visits if slot == hour else visits
+            total += share * self._means[slot]
+            weight += share
+        return total / weight if seen >= 1.0 else self._level.get()
+
+    def _is_new_level(self, value: float, deviation: float) -> bool:
+        """Whether this value completes a one-sided deviation that lasted long enough."""
+        self._recent.update(value)
+        if self.steps < WARM_STEPS or abs(deviation) <= CLIP * self._scale(value - deviation):
+            self._side_steps -= (self._side_steps > 0) - (self._side_steps < 0)  # calm steps count down
+            return False
+        side = 1 if deviation > 0 else -1
+        self._side_steps = self._side_steps + side if self._side_steps * side >= 0 else side
+        return abs(self._side_steps) * self.step_s >= ACCEPT_S
+
+    def _move(self, shift: float) -> None:
+        self._level.resume(self._level.n, self._level.get() + shift)
+        self._side_steps = 0
+
+    def _learn(self, time_s: float, value: float, expected: float) -> None:
+        deviation = value - expected
+        spread, taught = abs(deviation) if self.steps else 0.0, value
+        if self.steps >= MIN_STEPS:
+            scale = self._scale(expected)
+            self._upper.learn(deviation / scale)
+            self._lower.learn(-deviation / scale)
+            spread = min(spread, SCALE_CLIP * scale)
+            taught = expected + max(-CLIP * scale, min(CLIP * scale, deviation))
+        self._nonnegative = self._nonnegative and value >= 0
+        self._variance.update(spread * spread)
+        self._season.update(self._season_at(time_s))
+        self._level.update(taught)
+        self._learn_hour(time_s, taught)
+        self.steps += 1
+
+    def _learn_hour(self, time_s: float, taught: float) -> None:
+        share = min(1.0, self.step_s / HOUR_S)  # of a visit that one step is
+        slot = int(time_s // HOUR_S) % SLOTS
+        self._visits[slot] = min(self._visits[slot] + share, MAX_VISITS)
+        self._means[slot] += share / self._visits[slot] * (taught - self._means[slot])
+
+    def snapshot(self) -> NormalState:
+        """All of it as plain data: `restore` goes on exactly where this one is."""
+        seen = [slot for slot in range(SLOTS) if self._visits[slot]]
+        return NormalState(
+            self.step_s,
+            self.steps,
+            (self._level.n, self._level.get()),
+            (self._season.n, self._season.get()),
+            (self._recent.n, self._recent.get()),
+            (self._variance.n, self._variance.get()),
+            (self._upper.start, self._upper.xi),
+            (self._lower.start, self._lower.xi),
+            self._side_steps,
+            self._nonnegative,
+            bytes(seen),
+            array("f", [self._means[slot] for slot in seen]).tobytes(),
+            array("f", [self._visits[slot] for slot in seen]).tobytes(),
+        )
+
+    @classmethod
+    def restore(cls, state: NormalState) -> LearnedNormal:
+        normal = cls(state.step_s)
+        normal.steps, normal._side_steps = state.steps, state.side_steps
+        normal._nonnegative = state.nonnegative
+        normal._level.resume(*state.level)
+        normal._season.resume(*state.season)
+        normal._recent.resume(*state.recent)
+        normal._variance.resume(*state.variance)
+        normal._upper, normal._lower = Tail(*state.upper), Tail(*state.lower)
+        means, visits = array("f", state.means), array("f", state.visits)
+        for i, slot in enumerate(state.seen):
+            normal._means[slot], normal._visits[slot] = means[i], visits[i]
+        return normal
+
+
+def _floats(size: int) -> array[float]:
+    return array("f", bytes(4 * size))

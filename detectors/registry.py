@@ -1,0 +1,44 @@
+"""Which rules there are: every subclass of `Rule` that a file of `detectors/rules/` defines. Nothing to register."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any, Final
+
+from detectors import rules
+from detectors.rule import BudgetRule, RequestRule, Rule, ScalingRule
+
+AnyRule = type[Rule[Any]]
+
+
+def _found() -> dict[str, AnyRule]:
+    names = sorted(module.name for module in pkgutil.iter_modules(rules.__path__))
+    modules = [import_module(f"{rules.__name__}.{name}") for name in names]
+    found = [
+        kind
+        for module in modules
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, Rule) and kind.__module__ == module.__name__
+    ]
+    return {kind.rule: kind for kind in found}
+
+
+RULES: Final[Mapping[str, AnyRule]] = MappingProxyType(_found())
+
+
+def request_rules() -> list[type[RequestRule[Any]]]:
+    """The rules over requests, by name."""
+    return [kind for kind in RULES.values() if issubclass(kind, RequestRule)]
+
+
+def scaling_rules() -> list[type[ScalingRule[Any]]]:
+    """The rules over scaling events, by name."""
+    return [kind for kind in RULES.values() if issubclass(kind, ScalingRule)]
+
+
+def budget_rules() -> list[type[BudgetRule[Any]]]:
+    """The rules over budgets, by name."""
+    return [kind for kind in RULES.values() if issubclass(kind, BudgetRule)]

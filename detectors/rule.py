@@ -1,0 +1,137 @@
+"""What a rule is: a subclass of one of the three classes here, in a file of its own under `rules/`.
+
+- `RequestRule` sees per-second columns of requests, all endpoints of a partition at once;
+- `ScalingRule` sees the scaling events of one endpoint, one at a time;
+- `BudgetRule` sees the ledger of one budget.
+
+A rule measures; when an episode opens and resolves is the same for all (`episodes.py`), and what to do about it is
+not a detector's affair (`actions/`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from detectors.episodes import Reading
+from detectors.ledger import Ledger
+from detectors.report import Report
+from detectors.rollup import Flags, Ints, RequestColumns, Ring
+from schemas.config import Config, RuleSettings
+
+S = TypeVar("S", bound=RuleSettings)
+
+
+class Rule(ABC, Generic[S]):
+    """A rule and its settings. `rule` is its name everywhere, `unit` that of its value."""
+
+    rule: ClassVar[str]
+    unit: ClassVar[str]
+    Settings: ClassVar[type[RuleSettings]]
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+
+    def reconfigure(self, config: Config) -> None:
+        """Take a new configuration."""
+        self.config = config
+
+    def settings(self, endpoint: str | None = None, budget: str | None = None) -> S:
+        """What the configuration says of this rule for an endpoint or for a budget."""
+        return self.config.rule(self.rule, endpoint, budget)  # type: ignore[return-value]
+
+
+class Crossing(NamedTuple):
+    """The request (its place in the columns) at which an endpoint's value passed the threshold."""
+
+    position: int
+    endpoint: int
+    reading: Reading
+
+
+class RequestRule(Rule[S]):
+    """A rule over the requests of one partition. Endpoints have numbers, in the order in which they came.
+
+    The fold calls, at each new second: `close` for every second that is now complete, `begin` for the new one; then
+    `observe` for the requests. `ring` holds the open seconds and `reach_s` more before them.
+    """
+
+    def __init__(self, config: Config, ring: Ring) -> None:
+        super().__init__(config)
+        self.ring = ring
+
+    @classmethod
+    @abstractmethod
+    def reach_s(cls, config: Config) -> int:
+        """How many seconds its longest window has."""
+
+    @abstractmethod
+    def add(self, endpoints: Sequence[str]) -> None:
+        """New endpoints get the next numbers."""
+
+    @abstractmethod
+    def begin(self, second: int) -> None:
+        """The newest second will be this one (some may have been skipped); the ring has yet to move."""
+
+    @abstractmethod
+    def observe(self, columns: RequestColumns, silent: Flags) -> Iterable[Crossing]:
+        """Take requests of open seconds; the first crossing of each endpoint that is `silent` (no open episode)."""
+
+    @abstractmethod
+    def close(self, second: int, silent: Flags) -> Flags:
+        """A second is complete, its row is in the ring. Returns whose state this changed."""
+
+    @abstractmethod
+    def firing(self) -> Ints:
+        """The endpoints whose value was above the threshold in the last closed second."""
+
+    @abstractmethod
+    def read(self, endpoint: int) -> Reading:
+        """What the last closed second says of an endpoint."""
+
+    @abstractmethod
+    def is_quiescent(self) -> bool:
+        """Whether seconds without any request would change nothing any more."""
+
+    @abstractmethod
+    def snapshot(self, endpoint: int) -> Any:  # noqa: ANN401 -- plain data of the rule's own shape
+        """An endpoint's state as plain data, without what the ring tells."""
+
+    @abstractmethod
+    def restore(self, endpoint: int, state: msgspec.Raw | None, closed: int) -> None:
+        """The inverse, once the ring is filled; `closed` is the last closed second. No state: it is new to the rule."""
+
+
+class ScalingRule(Rule[S]):
+    """A rule over what one endpoint reported of its replicas. Stateless: the report before comes with it."""
+
+    @abstractmethod
+    def read(self, endpoint: str, report: Report, before: Report | None) -> Reading:
+        """What a report says; `before` is the one before it in event time."""
+
+
+class BudgetRule(Rule[S]):
+    """A rule over the ledger of a budget."""
+
+    @abstractmethod
+    def observe(self, budget: str, ledger: Ledger) -> None:
+        """The ledger has moved on by one roll-up. Called for every one: must cost little."""
+
+    @abstractmethod
+    def is_due(self, budget: str, ledger: Ledger) -> bool:
+        """Whether the rule might fire now: a bound that costs little. It is asked once a second of event time."""
+
+    @abstractmethod
+    def read(self, budget: str, ledger: Ledger) -> Reading:
+        """What the ledger says now, exactly."""
+
+    @abstractmethod
+    def snapshot(self, budget: str) -> Any:  # noqa: ANN401 -- plain data of the rule's own shape
+        """What the rule keeps of a budget, as plain data."""
+
+    @abstractmethod
+    def restore(self, budget: str, state: msgspec.Raw) -> None:
+        """The inverse."""

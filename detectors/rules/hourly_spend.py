@@ -1,0 +1,110 @@
+"""`hourly_spend`: a budget's spend of the last 60 minutes is above its allowance, a 24th of its daily amount.
+
+    critical  spend of the last 60 minutes > daily_usd / 24
+    warning   replicas x price > daily_usd / 24 an hour, and has been for `for` (60 s): the hour will not last
+
+The spend is exact (`detectors/ledger.py`), and so is the moment: it is asked at each second of event time. The
+evidence of a warning says when the allowance will have run out.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Final
+
+import msgspec
+from msgspec import Meta
+
+from detectors.episodes import Reading
+from detectors.ledger import Ledger
+from detectors.rule import BudgetRule
+from schemas.config import Config, RuleSettings, Seconds
+from schemas.outputs import Severity
+from schemas.units import HOUR_US, US, rfc3339, to_nano, to_usd
+
+HOURS: Final = 24  # of a day's amount, one hour's allowance
+MOST_ENDPOINTS: Final = 50  # that the evidence lists, dearest first
+NEVER: Final = 10**24  # nano-dollars: the allowance of a budget that is not judged
+
+
+class Settings(RuleSettings, frozen=True, rename={"for_": "for"}):
+    for_: Annotated[Seconds, Meta(ge=0, description="how long the rate must be too high")] = Seconds(60)
+
+
+class HourlySpend(BudgetRule[Settings]):
+    rule: ClassVar = "hourly_spend"
+    unit: ClassVar = "USD"
+    Settings: ClassVar = Settings
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self._above_since_us: dict[str, int] = {}  # since when the rate has been too high
+
+    def observe(self, budget: str, ledger: Ledger) -> None:
+        if ledger.rate_nano <= self._allowance(budget):
+            self._above_since_us.pop(budget, None)
+        else:
+            self._above_since_us.setdefault(budget, ledger.now_us)
+
+    def is_due(self, budget: str, ledger: Ledger) -> bool:
+        return ledger.upper_nano > self._allowance(budget) or self._is_rate_too_high(budget, ledger)
+
+    def read(self, budget: str, ledger: Ledger) -> Reading:
+        allowance, spend = self._allowance(budget), ledger.spend()
+        expected = max(spend, ledger.rate_nano) if self._is_rate_too_high(budget, ledger) else spend
+        settings = self.settings(budget=budget)
+
+        def evidence() -> dict[str, Any]:
+            return _evidence(ledger, spend, allowance)
+
+        return Reading(
+            value=to_usd(spend),
+            threshold=to_usd(allowance),
+            severity=Severity.CRITICAL if spend > allowance else Severity.WARNING,
+            low=spend <= settings.resolve_below * allowance and ledger.rate_nano <= allowance,
+            score=expected / allowance,
+            evidence=evidence,
+        )
+
+    def snapshot(self, budget: str) -> Any:  # noqa: ANN401 -- plain data
+        return self._above_since_us.get(budget)
+
+    def restore(self, budget: str, state: msgspec.Raw) -> None:
+        since = msgspec.msgpack.decode(state, type=int | None)
+        if since is not None:
+            self._above_since_us[budget] = since
+
+    def _allowance(self, budget: str) -> int:
+        if not self.settings(budget=budget).enabled:
+            return NEVER
+        return to_nano(self.config.budgets[budget].daily_usd) // HOURS
+
+    def _is_rate_too_high(self, budget: str, ledger: Ledger) -> bool:
+        since = self._above_since_us.get(budget)
+        return since is not None and ledger.now_us - since >= self.settings(budget=budget).for_ * US
+
+
+def _evidence(ledger: Ledger, spend: int, allowance: int) -> dict[str, Any]:
+    endpoints = [
+        {
+            "endpoint": name,
+            "replicas": replicas,
+            "price_usd_per_hour": to_usd(price),
+            "usd_per_hour": to_usd(replicas * price),
+        }
+        for name, replicas, price in ledger.dearest(MOST_ENDPOINTS)
+    ]
+    return {
+        "spend_usd": to_usd(spend),
+        "allowance_usd_per_hour": to_usd(allowance),
+        "rate_usd_per_hour": to_usd(ledger.rate_nano),
+        "runs_out_at": _runs_out_at(ledger, spend, allowance),
+        "endpoints": endpoints,
+        "endpoints_total": len(ledger.accounts),
+    }
+
+
+def _runs_out_at(ledger: Ledger, spend: int, allowance: int) -> str | None:
+    """When the allowance will have been spent at the present rate, counting nothing that leaves the window."""
+    if spend > allowance or ledger.rate_nano <= 0:
+        return None
+    return rfc3339(ledger.now_us + (allowance - spend) * HOUR_US // ledger.rate_nano)

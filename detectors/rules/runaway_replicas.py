@@ -1,0 +1,66 @@
+"""`runaway_replicas`: an endpoint has, or wants, more replicas than anybody planned for.
+
+    max(ready_replicas, target_replicas) > expected_max
+
+It fires at the event that says so. The remedy caps the replicas at `expected_max`, so an endpoint that obeys stays
+exactly at the threshold; therefore "low" means at or below the threshold, not below 80 % of it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Final
+
+from msgspec import Meta
+
+from detectors.episodes import Reading
+from detectors.report import Report
+from detectors.rule import ScalingRule
+from schemas.config import RuleSettings
+from schemas.outputs import Severity
+
+CRITICAL: Final = 2.0  # times the threshold
+NEVER: Final = 1e9  # replicas: the threshold of an endpoint that is not judged
+
+
+class Settings(RuleSettings, frozen=True):
+    resolve_below: Annotated[float, Meta(gt=0, le=1)] = 1.0
+
+
+class RunawayReplicas(ScalingRule[Settings]):
+    rule: ClassVar = "runaway_replicas"
+    unit: ClassVar = "replicas"
+    Settings: ClassVar = Settings
+
+    def read(self, endpoint: str, report: Report, before: Report | None) -> Reading:
+        known = self.config.endpoint(endpoint)
+        settings = self.settings(endpoint)
+        limit = float(known.expected_max) if settings.enabled and known.expected_max is not None else NEVER
+        replicas = max(report.ready_replicas, report.target_replicas)
+
+        def evidence() -> dict[str, Any]:
+            price = known.price_usd_per_hour
+            return {
+                "ready_replicas": report.ready_replicas,
+                "target_replicas": report.target_replicas,
+                "expected_max": int(limit),
+                "rate_usd_per_hour": None if price is None else round(report.ready_replicas * price, 9),
+                "state": report.state or None,
+                "region": report.region or known.region,
+                "instance": report.instance or None,
+                "before": _scaling(before or report),
+            }
+
+        return Reading(
+            value=float(replicas),
+            threshold=limit,
+            severity=Severity.CRITICAL if replicas > CRITICAL * limit else Severity.ERROR,
+            low=replicas <= settings.resolve_below * limit,
+            evidence=evidence,
+        )
+
+
+def _scaling(report: Report) -> dict[str, int]:
+    """The scaling to put back, as far as it was reported."""
+    known = {"ready_replicas": report.ready_replicas, "target_replicas": report.target_replicas}
+    known |= {"min_replicas": report.min_replicas, "max_replicas": report.max_replicas}
+    return {name: number for name, number in known.items() if number >= 0}

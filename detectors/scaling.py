@@ -1,0 +1,148 @@
+"""The endpoint stage over one partition of scaling events: find runaways, and hand replicas on to the budgets.
+
+There are few scaling events (a collector polls every few seconds), so they are taken one at a time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from msgspec import Struct
+
+from detectors.episodes import Episode, Episodes, Reading
+from detectors.report import Report, to_report
+from detectors.rollup import Ints
+from detectors.rule import ScalingRule
+from detectors.watermark import Watermark
+from schemas.config import Config
+from schemas.events import Scaling
+from schemas.outputs import Finding, Rollup
+from schemas.topics import SCALING
+from schemas.units import US
+
+STATE_VERSION: Final = 1
+
+
+class ScalingState(Struct, array_like=True):
+    """One endpoint as plain data: what it reported since just before the first open second, and its episodes."""
+
+    version: int
+    reports: list[Report]
+    episodes: dict[str, Episode]
+
+
+class ScalingFold:
+    """Scaling events in, findings and roll-ups out. `late` counts those that came after their second had closed:
+    too late for a finding, not too late for the money.
+    """
+
+    def __init__(self, config: Config, partition: int, rules: Sequence[type[ScalingRule[Any]]]) -> None:
+        self.late = 0
+        self._config, self._partition = config, partition
+        self.watermark = Watermark(int(config.input.lateness))
+        self._rules = {rule.rule: rule(config) for rule in rules}
+        self._episodes = {rule.rule: Episodes(rule.rule, rule.unit) for rule in rules}
+        self._reports: dict[str, list[Report]] = {}
+        self._dirty: set[str] = set()
+        self._budgets: dict[str, tuple[str, ...]] = {}
+        self.reconfigure(config)
+
+    def reconfigure(self, config: Config) -> None:
+        self._config = config
+        self._budgets.clear()
+        for name, rule in self._rules.items():
+            rule.reconfigure(config)
+            self._episodes[name].config_version = config.version
+
+    def apply(self, events: Sequence[Scaling], time_us: Ints, offsets: Sequence[int]) -> list[Finding | Rollup]:
+        """Fold events in log order; `offsets` are their places in the log."""
+        emitted: list[Finding | Rollup] = []
+        for event, at_us, offset in zip(events, time_us.tolist(), offsets, strict=True):
+            emitted += self._close(self.watermark.observe(at_us))
+            emitted += self._rollups(event, at_us, offset)
+            if at_us // US < self.watermark.open_from:
+                self.late += 1
+            else:
+                emitted += self._take(event.endpoint, to_report(event, at_us))
+        return emitted
+
+    def _rollups(self, event: Scaling, at_us: int, offset: int) -> Iterator[Rollup]:
+        endpoint = event.endpoint
+        budgets = self._budgets.get(endpoint)
+        if budgets is None:
+            budgets = self._budgets[endpoint] = self._config.budgets_of(endpoint)
+        for budget in budgets:
+            yield Rollup(
+                budget, SCALING, self._partition, offset, at_us, endpoint=endpoint, replicas=event.ready_replicas
+            )
+
+    def _take(self, endpoint: str, report: Report) -> Iterator[Finding]:
+        history = self._reports.setdefault(endpoint, [])
+        insort(history, report)
+        place = bisect_right(history, report)
+        before = history[place - 2] if place > 1 else None
+        self._dirty.add(endpoint)
+        for name, rule in self._rules.items():
+            if endpoint not in self._episodes[name].open:
+                reading = rule.read(endpoint, report, before)
+                if reading.anomaly > 1:
+                    yield self._episodes[name].begin(endpoint, endpoint, report.time_us, reading)
+        self._forget(history)
+
+    def _forget(self, history: list[Report]) -> None:
+        """Keep the open seconds, and the one report before them that they begin with."""
+        first_open = bisect_right(history, self.watermark.open_from * US - 1, key=lambda report: report.time_us)
+        del history[: max(0, first_open - 1)]
+
+    def _close(self, open_from: int) -> Iterator[Finding]:
+        if self.watermark.open_from == 0:
+            self.watermark.open_from = open_from
+        while self.watermark.open_from < open_from:
+            if not any(episodes.open for episodes in self._episodes.values()):
+                self.watermark.open_from = open_from
+                return
+            yield from self._close_second(self.watermark.open_from)
+            self.watermark.open_from += 1
+
+    def _close_second(self, second: int) -> Iterator[Finding]:
+        span = (second * US, (second + 1) * US)
+        for name, episodes in self._episodes.items():
+            for endpoint in sorted(episodes.open):
+                self._dirty.add(endpoint)
+                settings = self._config.rule(name, endpoint)
+                finding = episodes.follow(endpoint, endpoint, span, self._read(name, endpoint, span), settings)
+                if finding is not None:
+                    yield finding
+
+    def _read(self, rule: str, endpoint: str, span: tuple[int, int]) -> Reading:
+        """The worst that was so at any moment of the span."""
+        history = self._reports[endpoint]
+        start = max(0, bisect_right(history, span[0], key=lambda report: report.time_us) - 1)
+        end = bisect_right(history, span[1] - 1, key=lambda report: report.time_us)
+        moments = range(start, max(end, start + 1))
+        readings = [self._rules[rule].read(endpoint, history[i], history[i - 1] if i else None) for i in moments]
+        return max(readings, key=lambda reading: (reading.anomaly, not reading.low))
+
+    # -- state -----------------------------------------------------------------------------------------------------
+
+    def changed(self) -> dict[str, ScalingState]:
+        """The endpoints whose state changed since the last call."""
+        changed = {name: self._state(name) for name in sorted(self._dirty)}
+        self._dirty.clear()
+        return changed
+
+    def _state(self, name: str) -> ScalingState:
+        episodes = {rule: e.open[name] for rule, e in self._episodes.items() if name in e.open}
+        return ScalingState(STATE_VERSION, list(self._reports[name]), episodes)
+
+    def restore(self, watermark: Watermark, states: Mapping[str, ScalingState]) -> None:
+        """Become the fold that these were taken from. Called once, when new."""
+        watermark.lateness_s = self.watermark.lateness_s
+        self.watermark = watermark
+        for name, state in states.items():
+            self._reports[name] = state.reports
+            for rule, episode in state.episodes.items():
+                if rule in self._episodes:
+                    self._episodes[rule].open[name] = episode

@@ -1,0 +1,351 @@
+"""The stages: the core's folds behind the one shape that the shell runs (`stage.py`).
+
+A stage here turns records into values, lets a fold of `detectors/` or `actions/` decide, and turns what comes of it
+into records. The values are there for `replay`, which needs no bytes in between.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Generic, NamedTuple, TypeVar
+
+import msgspec
+import numpy as np
+import orjson
+
+from actions import ActionFold
+from detectors import BillingFold, BudgetFold, RequestFold, ScalingFold, budget_rules, request_rules, scaling_rules
+from detectors.budgets import AccountState, BudgetState
+from detectors.requests import EndpointState
+from detectors.scaling import ScalingState
+from detectors.watermark import Watermark
+from schemas.config import Config
+from schemas.decode import Decoder, Unreadable, bad_event, parse
+from schemas.events import BadEvent, Billing, Request, Scaling
+from schemas.outputs import Alert, Command, Finding, Rollup
+from schemas.topics import ALERTS, BILLING, COMMANDS, DEAD_LETTERS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record
+from schemas.units import US
+from streams.errors import TidegateError
+from streams.stage import Applied, Fact, Outgoing, Stage
+
+Value = Finding | Command | Alert | Rollup | BadEvent
+Counts = Counter[tuple[str, ...]]
+T = TypeVar("T")
+
+
+class Folded(NamedTuple):
+    """What came of some records, as values; `counts` as in `Applied`."""
+
+    values: list[Value]
+    counts: Counts
+
+
+class CoreStage(ABC):
+    """One partition of one topic, folded by the core."""
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic, self.partition = topic, partition
+
+    @abstractmethod
+    def fold(self, records: Sequence[Record]) -> Folded:
+        """`apply`, before what comes of it is encoded."""
+
+    def apply(self, records: Sequence[Record]) -> Applied:
+        values, counts = self.fold(records)
+        counts.update(label for value in values if (label := _label(value)) is not None)
+        return Applied([self.encode(value) for value in values], counts)
+
+    def encode(self, value: Value) -> Outgoing:
+        """The record that carries a value."""
+        match value:
+            case Finding():
+                return Outgoing(FINDINGS, value.subject.encode(), encode(value))
+            case Command():
+                return Outgoing(COMMANDS, value.endpoint.encode(), encode(value))
+            case Alert():
+                return Outgoing(ALERTS, value.subject.encode(), encode(value))
+            case Rollup():
+                return Outgoing(ROLLUPS, value.budget.encode(), encode(value))
+            case BadEvent():
+                return self._dead_letter(value)
+
+    def _dead_letter(self, bad: BadEvent) -> Outgoing:
+        why = {
+            "error.type": bad.why,
+            "error.message": bad.message,
+            "source.topic": self.topic,
+            "source.partition": str(self.partition),
+            "source.offset": str(bad.offset),
+        }
+        headers = (*bad.headers, *((name, text.encode()) for name, text in why.items()))
+        return Outgoing(self.topic + DEAD_LETTERS, bad.key, bad.value, headers)
+
+    def tick(self, now_us: int) -> list[Outgoing]:  # noqa: ARG002 -- most stages need no clock
+        return []
+
+
+def encode(value: Finding | Command | Alert | Rollup) -> bytes:
+    """A value as it travels."""
+    return orjson.dumps(msgspec.to_builtins(value))
+
+
+def _label(value: Value) -> tuple[str, ...] | None:
+    match value:
+        case Finding():
+            return "findings", value.rule, value.status, value.severity
+        case Command():
+            return "commands", value.action, value.mode, value.held or ""
+        case Alert():
+            return "alerts", value.status
+    return None
+
+
+class RequestStage(CoreStage):
+    """Requests: surges, and roll-ups per second."""
+
+    def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
+        super().__init__(REQUESTS, partition)
+        self._decoder = Decoder(Request, _max_future_us(config), keyed=keyed)
+        self._fold = RequestFold(config, partition, request_rules())
+
+    def fold(self, records: Sequence[Record]) -> Folded:
+        events, time_us, _, bad = self._decoder.decode(records)
+        late = self._fold.late
+        emitted = self._fold.apply(events, time_us)
+        return Folded([*bad, *emitted], _event_counts(len(events), self._fold.late - late, bad))
+
+    def changed(self) -> list[Fact]:
+        return _facts(self._fold.changed())
+
+    def position(self) -> bytes:
+        return msgspec.msgpack.encode(self._fold.watermark)
+
+    def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
+        self._fold.restore(_decode(position, Watermark), _states(facts, EndpointState))
+
+    def reconfigure(self, config: Config) -> None:
+        self._fold.reconfigure(config)
+
+    @property
+    def event_time_us(self) -> int | None:
+        return _seen(self._fold.watermark)
+
+
+class ScalingStage(CoreStage):
+    """Scaling events: runaways, and the replicas that money is made of."""
+
+    def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
+        super().__init__(SCALING, partition)
+        self._decoder = Decoder(Scaling, _max_future_us(config), keyed=keyed)
+        self._fold = ScalingFold(config, partition, scaling_rules())
+
+    def fold(self, records: Sequence[Record]) -> Folded:
+        events, time_us, place, bad = self._decoder.decode(records)
+        late = self._fold.late
+        emitted = self._fold.apply(events, time_us, [records[i].offset for i in place.tolist()])
+        return Folded([*bad, *emitted], _event_counts(len(events), self._fold.late - late, bad))
+
+    def changed(self) -> list[Fact]:
+        return _facts(self._fold.changed())
+
+    def position(self) -> bytes:
+        return msgspec.msgpack.encode(self._fold.watermark)
+
+    def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
+        self._fold.restore(_decode(position, Watermark), _states(facts, ScalingState))
+
+    def reconfigure(self, config: Config) -> None:
+        self._fold.reconfigure(config)
+
+    @property
+    def event_time_us(self) -> int | None:
+        return _seen(self._fold.watermark)
+
+
+class BillingStage(CoreStage):
+    """Billing events: handed on to the budgets."""
+
+    def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
+        super().__init__(BILLING, partition)
+        self._decoder = Decoder(Billing, _max_future_us(config), keyed=keyed)
+        self._fold = BillingFold(config, partition)
+
+    def fold(self, records: Sequence[Record]) -> Folded:
+        events, _, place, bad = self._decoder.decode(records)
+        good = [records[i] for i in place.tolist()]
+        logged_us = np.array([record.timestamp for record in good], dtype=np.int64) * 1000
+        rollups = self._fold.apply(events, [record.offset for record in good], logged_us)
+        return Folded([*bad, *rollups], _event_counts(len(events), 0, bad))
+
+    def changed(self) -> list[Fact]:
+        return []
+
+    def position(self) -> bytes:
+        return msgspec.msgpack.encode(self._fold.watermark)
+
+    def restore(self, position: bytes, facts: Sequence[Fact]) -> None:  # noqa: ARG002 -- it keeps none
+        self._fold.watermark = _decode(position, Watermark)
+
+    def reconfigure(self, config: Config) -> None:
+        self._fold.reconfigure(config)
+
+    @property
+    def event_time_us(self) -> int | None:
+        return _seen(self._fold.watermark)
+
+
+class BudgetStage(CoreStage):
+    """Roll-ups: what budgets spend."""
+
+    def __init__(self, config: Config, partition: int) -> None:
+        super().__init__(ROLLUPS, partition)
+        self._reader = _Reader(Rollup)
+        self._fold = BudgetFold(config, budget_rules())
+
+    def fold(self, records: Sequence[Record]) -> Folded:
+        repeated = self._fold.repeated
+        values: list[Value] = []
+        good = 0
+        for _, rollup in self._reader.read(records, values):
+            good += 1
+            values += self._fold.apply(rollup)
+        counts = _event_counts(good - (self._fold.repeated - repeated), 0, values)
+        counts["events", "repeated"] += self._fold.repeated - repeated
+        return Folded(values, +counts)
+
+    def apply_value(self, rollup: Rollup) -> list[Finding]:
+        """Fold a roll-up that needs no decoding."""
+        return self._fold.apply(rollup)
+
+    def changed(self) -> list[Fact]:
+        return [
+            Fact(f"{budget}\0{endpoint}".encode(), msgspec.msgpack.encode(state))
+            for (budget, endpoint), state in self._fold.changed().items()
+        ]
+
+    def position(self) -> bytes:
+        return msgspec.msgpack.encode(self._fold.budgets())
+
+    def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
+        accounts: dict[tuple[str, str], AccountState] = {}
+        for subject, state in facts:
+            budget, _, endpoint = subject.decode().partition("\0")
+            accounts[budget, endpoint] = _decode(state, AccountState)
+        self._fold.restore(_decode(position, dict[str, BudgetState]), accounts)
+
+    def reconfigure(self, config: Config) -> None:
+        self._fold.reconfigure(config)
+
+    @property
+    def event_time_us(self) -> int | None:
+        return self._fold.newest_us or None
+
+
+class ActionStage(CoreStage):
+    """Findings: commands and alerts."""
+
+    def __init__(self, config: Config, partition: int) -> None:
+        super().__init__(FINDINGS, partition)
+        self._reader = _Reader(Finding)
+        self._fold = ActionFold(config)
+
+    def fold(self, records: Sequence[Record]) -> Folded:
+        values: list[Value] = []
+        good = 0
+        for record, finding in self._reader.read(records, values):
+            good += 1
+            values += self._fold.apply(finding, record.timestamp * 1000)
+        return Folded(values, _event_counts(good, 0, values))
+
+    def apply_value(self, finding: Finding) -> list[Command | Alert]:
+        """Fold a finding that needs no decoding, and whose age is not known."""
+        return list(self._fold.apply(finding, None))
+
+    def tick(self, now_us: int) -> list[Outgoing]:
+        overdue = self._fold.overdue(now_us)
+        return [] if overdue is None else [self.encode(overdue)]
+
+    def overdue(self, now_us: int) -> Finding | None:
+        """The finding that `tick` would write."""
+        return self._fold.overdue(now_us)
+
+    def changed(self) -> list[Fact]:
+        return [Fact(subject, state) for subject, state in self._fold.changed()]
+
+    def position(self) -> bytes:
+        return self._fold.position()
+
+    def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
+        self._fold.restore(position, [(subject, state) for subject, state in facts])
+
+    def reconfigure(self, config: Config) -> None:
+        self._fold.reconfigure(config)
+
+    @property
+    def event_time_us(self) -> int | None:
+        return self._fold.event_time_us
+
+
+STAGES: Final[Mapping[str, Callable[[Config, int], Stage]]] = {
+    REQUESTS: RequestStage,
+    SCALING: ScalingStage,
+    BILLING: BillingStage,
+    ROLLUPS: BudgetStage,
+    FINDINGS: ActionStage,
+}
+
+
+def build_stage(topic: str, partition: int, config: Config) -> Stage:
+    """The stage that reads a topic (named without its prefix)."""
+    return STAGES[topic](config, partition)
+
+
+class _Reader(Generic[T]):
+    """Reads the records of a topic that tidegate itself writes, one by one."""
+
+    def __init__(self, kind: type[T]) -> None:
+        self._decode = msgspec.json.Decoder(kind).decode
+
+    def read(self, records: Sequence[Record], values: list[Value]) -> Iterable[tuple[Record, T]]:
+        """The records with what they hold; what cannot be read is added to `values` as a `BadEvent`."""
+        for record in records:
+            try:
+                yield record, parse(self._decode, record.value)
+            except Unreadable as e:
+                values.append(bad_event(record, e.why, str(e)))
+
+
+class StateFormatError(TidegateError):
+    """A snapshot was written in a format that this version does not read."""
+
+
+def _facts(states: Mapping[str, msgspec.Struct]) -> list[Fact]:
+    return [Fact(name.encode(), msgspec.msgpack.encode(state)) for name, state in states.items()]
+
+
+def _states(facts: Sequence[Fact], kind: type[T]) -> dict[str, T]:
+    return {subject.decode(): _decode(state, kind) for subject, state in facts}
+
+
+def _decode(state: bytes, kind: type[T]) -> T:
+    try:
+        return msgspec.msgpack.decode(state, type=kind)
+    except msgspec.DecodeError as e:
+        msg = f"snapshot of another version of tidegate: expected {kind}, {e}; see docs/guarantees.md"
+        raise StateFormatError(msg) from e
+
+
+def _event_counts(good: int, late: int, values: Sequence[Any]) -> Counts:
+    counts: Counts = Counter({("events", "accepted"): good - late, ("events", "late"): late})
+    counts.update(("events", value.why) for value in values if isinstance(value, BadEvent))
+    return +counts
+
+
+def _max_future_us(config: Config) -> int:
+    return round(config.input.max_future * US)
+
+
+def _seen(watermark: Watermark) -> int | None:
+    return None if watermark.newest_us < 0 else watermark.newest_us
