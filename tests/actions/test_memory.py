@@ -1,0 +1,55 @@
+"""Snapshots: versioned, bounded, mended when torn."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from actions import ActionFold
+from actions.memory import KEPT_US, Memory
+from schemas.units import US
+from tests.actions.findings import resolved, settings, surge
+
+DAY_S = KEPT_US / US
+
+
+def test_a_snapshot_of_another_version_is_refused() -> None:
+    """Loudly: a state that is read wrongly decides wrongly."""
+    with pytest.raises(ValueError, match="version 99"):
+        Memory().restore(msgspec.msgpack.encode([99, 0, 0, 0, []]), [])
+
+
+def test_only_what_changed_is_written() -> None:
+    """The surge's line and its endpoint; then nothing."""
+    fold = ActionFold(settings())
+    fold.apply(surge("acme/a", 0), None)
+    names = [name for name, _ in fold.changed()]
+    assert names == [b'["endpoint","acme/a"]', b'["episode","request_surge","acme/a"]']
+    assert fold.changed() == []
+
+
+def test_what_was_silent_for_a_day_is_forgotten_and_still_not_repeated() -> None:
+    """Its facts say so, and the old findings are taken for what they are."""
+    fold, found = ActionFold(settings()), surge("acme/a", 0)
+    fold.apply(found, None)
+    fold.apply(resolved(found, 60), None)
+    fold.changed()
+    fold.apply(surge("acme/b", DAY_S + 7200, opened_s=DAY_S + 7200), None)
+    gone = [msgspec.msgpack.decode(state)[2] for name, state in fold.changed() if b"acme/a" in name]
+    assert gone == [None, None]
+    assert fold.apply(found, None) == []
+
+
+def test_the_newest_fact_below_the_position_counts() -> None:
+    """Facts of several writers may be handed over, in any order."""
+    fold, found = ActionFold(settings()), surge("acme/a", 0)
+    fold.apply(found, None)
+    facts, position = fold.changed(), fold.position()
+    fold.apply(resolved(found, 60), None)
+    facts = fold.changed() + facts
+    again = ActionFold(settings())
+    again.restore(position, facts)
+    assert again.overdue(2**60 // 10) is not None
+    latest = ActionFold(settings())
+    latest.restore(fold.position(), facts)
+    assert latest.overdue(2**60 // 10) is None

@@ -1,0 +1,67 @@
+"""Parameters and worth of a claim on one endpoint."""
+
+from __future__ import annotations
+
+import pytest
+
+from actions.proposals import overflow_to, propose
+from schemas.config import Overflow, Provider
+from schemas.outputs import Action
+from tests.actions.findings import finding, runaway, settings, surge
+
+PROVIDERS = Overflow(
+    providers=(
+        Provider(name="dear", price_usd_per_hour=0.9),
+        Provider(name="cheap", price_usd_per_hour=0.4, endpoints=("acme/a",)),
+        Provider(name="also", price_usd_per_hour=0.4, endpoints=("acme/a",)),
+    )
+)
+
+
+def test_the_cheapest_provider_that_takes_the_endpoint() -> None:
+    """Equally cheap ones by name, so that the order in the file does not decide."""
+    config = settings(overflow=PROVIDERS)
+    told = [overflow_to(name, config) for name in ("acme/a", "acme/b")]
+    assert [provider.name for provider in told if provider is not None] == ["also", "dear"]
+    assert overflow_to("acme/a", settings()) is None
+
+
+def test_overflow_names_provider_and_price() -> None:
+    """What the executor needs to route, and a person to agree."""
+    claim = propose(surge("acme/a", 0), settings(overflow=PROVIDERS, actions={"request_surge": "overflow"}))
+    assert claim is not None
+    assert claim.action is Action.OVERFLOW
+    assert claim.parameters == {"provider": "also", "price_usd_per_hour": 0.4}
+
+
+def test_a_shutdown_saves_all_replicas() -> None:
+    """40 replicas at 2 USD."""
+    claim = propose(runaway("acme/a", 0), settings(actions={"runaway_replicas": "shutdown"}))
+    assert claim is not None
+    assert (claim.parameters, claim.cost.saves_usd_per_hour) == ({}, 80.0)
+
+
+def test_without_a_price_nothing_is_said_of_money() -> None:
+    """None, not zero."""
+    claim = propose(runaway("else/where", 0), settings())
+    assert claim is not None
+    assert (claim.cost.rate_usd_per_hour, claim.cost.saves_usd_per_hour) == (None, None)
+
+
+def test_a_throttle_for_any_other_rule_stops_growth() -> None:
+    """Without a rate to throttle to, the endpoint keeps what is ready."""
+    found = finding("latency", "acme/a", "acme/a", 0, evidence={"before": {"ready_replicas": 3}})
+    claim = propose(found, settings(actions={"latency": "throttle"}))
+    assert claim is not None
+    assert claim.parameters == {"max_replicas": 3}
+
+
+@pytest.mark.parametrize("high", [None, "12", True, float("nan")])
+def test_a_limit_that_is_no_number_is_no_limit(high: object) -> None:
+    """Evidence from elsewhere may hold anything."""
+    assert propose(surge("acme/a", 0, evidence={"high_rps": high, "before": 7}), settings()) is None
+
+
+def test_a_finding_about_no_endpoint_has_nothing_to_act_on() -> None:
+    """A region's finding, say."""
+    assert propose(finding("regional_cost", "us-east-1", None, 0), settings()) is None

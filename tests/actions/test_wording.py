@@ -1,0 +1,68 @@
+"""Sentences for three in the morning."""
+
+from __future__ import annotations
+
+from actions import ActionFold
+from actions.wording import LONGEST, figure, short, what_is_wrong, what_to_do
+from schemas.config import Safety
+from schemas.outputs import Action, Mode
+from tests.actions.findings import alerts, runaway, settings, spend, surge
+
+
+def test_figures_have_no_needless_digits() -> None:
+    """Thousands are set apart, zeros at the end are not written."""
+    assert [figure(value) for value in (45.0, 12.5, 1234.567, 0.0, 100.0)] == [
+        "45",
+        "12.5",
+        "1,234.57",
+        "0",
+        "100",
+    ]
+
+
+def test_a_finding_is_one_sentence_with_its_numbers() -> None:
+    """What, where, how much, the limit, and what is normal."""
+    told = what_is_wrong(surge("acme/a", 0))
+    assert told == "request_surge on acme/a: 45 req/s, limit 25 req/s, normal 5 req/s"
+
+
+def test_a_budget_speaks_of_money() -> None:
+    """Spent, allowed, and what it costs now."""
+    assert what_is_wrong(spend(0, [("acme/a", 30, 2.0)])) == (
+        "Budget all: $60.00 spent in the last 60 minutes, the allowance is $50.00 per hour; "
+        "it now costs $60.00 per hour"
+    )
+
+
+def test_a_command_that_was_sent_is_told_from_one_that_was_not() -> None:
+    """Shadow says that nothing was done, a held one says why."""
+    told = [
+        alerts(ActionFold(config).apply(runaway("acme/a", 0), None))[1].summary.split(", saving")[0]
+        for config in (settings(), settings(mode=Mode.SHADOW), settings(safety=Safety(protected=("acme/a",))))
+    ]
+    assert told == [
+        "Command sent: throttle acme/a to at most 8 replicas",
+        "Nothing was done (mode shadow); auto would throttle acme/a to at most 8 replicas",
+        "Not done, because the endpoint is protected: throttle acme/a to at most 8 replicas",
+    ]
+
+
+def test_a_summary_fits() -> None:
+    """Names come from outside and may be long."""
+    assert len(short("x" * 2000)) == LONGEST
+
+
+def test_every_action_can_be_said() -> None:
+    """Also those that this stage sends without an alert, and limits that nobody has words for."""
+    told = [
+        what_to_do(Action.OVERFLOW, "acme/a", {"provider": "runpod"}),
+        what_to_do(Action.SHUTDOWN, "acme/a", {}),
+        what_to_do(Action.RESTORE, "acme/a", {}),
+        what_to_do(Action.THROTTLE, "acme/a", {"max_replicas": 1, "max_tokens": 5}),
+    ]
+    assert told == [
+        "overflow acme/a to runpod",
+        "shut down acme/a",
+        "restore acme/a",
+        "throttle acme/a to at most 1 replica and max_tokens 5",
+    ]
