@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import Any, NamedTuple
+
+import pytest
+from aiokafka import TopicPartition
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.config import Kafka
+from schemas.topics import Record
+from streams import broker
+from streams.lane import Chunk, UnsupportedVersion, cut, lean_fetch, require
+from streams.topics import _NewTopic as NewTopic
+
+WAIT_S = 20.0
+
+Read = tuple[int, bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...], int]
+
+
+class Row(NamedTuple):
+    """A record, as far as cutting is concerned."""
+
+    offset: int
+    timestamp: int = 0
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+def test_other_versions_are_refused() -> None:
+    """The error says what is needed and what is there."""
+    with pytest.raises(UnsupportedVersion, match="needs aiokafka 0.14, found 0.15.0"):
+        require({"aiokafka": "0.14."}, lambda name: "0.15.0")
+
+
+@given(st.sets(st.integers(10, 60)), st.integers(1, 9))
+def test_the_pieces_are_the_chunk(offsets: set[int], size: int) -> None:
+    """No record and no offset is lost between two pieces, and none is larger than asked for."""
+    records: list[Record] = [Row(offset) for offset in sorted(offsets)]
+    chunk = Chunk(10, 61, records)
+    pieces = list(cut(chunk, size))
+    assert [record for piece in pieces for record in piece.records] == records
+    assert [piece.start for piece in pieces] == [10, *[piece.end for piece in pieces[:-1]]]
+    assert pieces[-1].end == 61
+    assert all(len(piece.records) <= size for piece in pieces)
+    assert all(piece.start <= r.offset < piece.end for piece in pieces for r in piece.records)
+
+
+async def write_mixed_batches(kafka: Kafka, topic: str) -> None:
+    """Batches of every kind: plain, gzip, empty and null values, headers, transactions with their markers."""
+    for compression in (None, "gzip"):
+        producer = broker.new_producer(kafka, compression_type=compression, linger_ms=20)
+        await producer.start()
+        for n in range(300):
+            headers = [("ce_id", b"%d" % n), ("empty", b""), ("none", None)] if n % 3 == 0 else []
+            value = None if n % 50 == 7 else b"x" * (n % 40)
+            key = None if n % 11 == 0 else b"k%d" % n
+            await producer.send(topic, value, key, partition=0, timestamp_ms=1_000_000 + n, headers=headers)
+        await producer.stop()
+    await write_transactions(kafka, topic)
+
+
+async def write_transactions(kafka: Kafka, topic: str) -> None:
+    producer = broker.new_producer(kafka, transactional_id=f"parity-{uuid.uuid4().hex}")
+    await producer.start()
+    for n in range(6):
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"in a transaction %d" % n, b"t", partition=0)
+        await (producer.commit_transaction() if n % 2 else producer.abort_transaction())
+    await producer.stop()
+
+
+def seen(records: Any) -> list[Read]:
+    return [(r.offset, r.key, r.value, tuple(r.headers), r.timestamp) for r in records]
+
+
+async def read_stock(kafka: Kafka, tp: Any, begin: int) -> list[Read]:
+    consumer = broker.new_consumer(kafka, auto_offset_reset="earliest", max_partition_fetch_bytes=2000)
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        consumer.seek(tp, begin)
+        end, found = (await consumer.end_offsets([tp]))[tp], []
+        while await consumer.position(tp) < end:
+            for records in (await consumer.getmany(tp, timeout_ms=500)).values():
+                found += seen(records)
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def read_lean(kafka: Kafka, tp: Any, begin: int) -> list[Read]:
+    consumer = broker.new_consumer(kafka, auto_offset_reset="earliest", max_partition_fetch_bytes=2000)
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        consumer.seek(tp, begin)
+        end, found, at = (await consumer.end_offsets([tp]))[tp], [], begin
+        while at < end:
+            for chunk in (await lean_fetch(consumer._fetcher, {tp}, 0.5)).values():
+                assert chunk.start == at
+                at = chunk.end
+                found += seen(chunk.records)
+        return found
+    finally:
+        await consumer.stop()
+
+
+@pytest.mark.kafka
+def test_the_lean_fetch_yields_what_the_stock_path_yields(kafka: str) -> None:
+    """Same offsets, keys, values, headers and timestamps, from the beginning and from the middle of a batch; and
+    each chunk begins where the one before ended, across the markers of transactions."""
+    settings, topic = Kafka(bootstrap_servers=kafka), f"parity-{uuid.uuid4().hex}"
+
+    async def compare() -> None:
+        admin = await broker.connect(settings)
+        await admin.create_topics([NewTopic(topic, 1, 1)])
+        await admin.close()
+        await write_mixed_batches(settings, topic)
+        tp: Any = TopicPartition(topic, 0)
+        for begin in (0, 5, 333, 601):
+            stock = await read_stock(settings, tp, begin)
+            assert stock
+            assert await read_lean(settings, tp, begin) == stock
+
+    asyncio.run(asyncio.wait_for(compare(), WAIT_S))
