@@ -13,7 +13,7 @@ import msgspec
 from msgspec import structs
 
 from actions.brakes import Claim
-from actions.wording import short, what_is_wrong, what_was_done
+from actions.wording import clock, short, what_is_wrong, what_was_done
 from schemas.outputs import Alert, Command, Finding, Held, Id, derive_id
 
 SILENT: Final = frozenset({Held.ALREADY_IN_FORCE, Held.COOLDOWN})
@@ -22,19 +22,19 @@ UNSEALED: Final = "0" * 32
 
 def fires(finding: Finding) -> Alert:
     """An episode opened or became more severe."""
-    since = f"Open since {_clock(finding.opened_at)}, severity {finding.severity.value}"
+    since = f"Open since {clock(finding.opened_at)}, severity {finding.severity.value}"
     return _about(finding, "firing", short(what_is_wrong(finding), since))
 
 
 def resolves(finding: Finding, restored: int) -> Alert:
-    over = f"Resolved at {_clock(finding.at)}: {what_is_wrong(finding)}"
+    over = f"Resolved at {clock(finding.at)}: {what_is_wrong(finding)}"
     brakes = f"{restored} brake{'' if restored == 1 else 's'} released" if restored else ""
     return _about(finding, "resolved", short(over, brakes))
 
 
 def displaced(finding: Finding, episode: Id) -> Alert:
     """A later episode of the same rule and subject began, and the earlier one was never said to be over."""
-    text = short(f"Over: {finding.rule} on {finding.subject} began anew at {_clock(finding.opened_at)}")
+    text = short(f"Over: {finding.rule} on {finding.subject} began anew at {clock(finding.opened_at)}")
     return seal(structs.replace(_about(finding, "resolved", text), dedup_key=episode))
 
 
@@ -90,8 +90,3 @@ def _about(finding: Finding, status: Literal["firing", "resolved"], summary: str
             details=details,
         )
     )
-
-
-def _clock(timestamp: str) -> str:
-    """`2026-11-22 19:41:06 UTC`."""
-    return f"{timestamp[:19].replace('T', ' ')} UTC"

@@ -88,8 +88,9 @@ def _throttle(finding: Finding) -> Parameters | None:
     return {"max_requests_per_second": max(high, lowest or 0)}
 
 
-def _throttle_runaway(finding: Finding) -> Parameters:
-    return {"max_replicas": max(1, int(finding.threshold))}
+def _throttle_runaway(finding: Finding) -> Parameters | None:
+    """The expected maximum. Nothing to cap when the replicas are within it again, or no maximum is set any more."""
+    return {"max_replicas": max(1, int(finding.threshold))} if finding.value > finding.threshold else None
 
 
 THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {

@@ -33,6 +33,11 @@ def usd(value: float) -> str:
     return f"${value:,.2f}"
 
 
+def clock(timestamp: str) -> str:
+    """`2026-11-22 19:41:06 UTC`, from a timestamp of the wire."""
+    return f"{timestamp[:19].replace('T', ' ')} UTC"
+
+
 def what_is_wrong(finding: Finding) -> str:
     """One sentence without a full stop: `request_surge on acme/bert: 45 req/s, limit 25 req/s, normal 5 req/s`."""
     return SENTENCES.get(finding.rule, _measured)(finding)
@@ -95,9 +100,11 @@ def _measured(finding: Finding) -> str:
 def _hourly_spend(finding: Finding) -> str:
     rate = number(finding.evidence, "rate_usd_per_hour")
     now = "" if rate is None else f"; it now costs {usd(rate)} per hour"
+    end = finding.evidence.get("runs_out_at")
+    until = f", which will have spent the allowance at {clock(end)}" if now and isinstance(end, str) else ""
     return (
         f"Budget {finding.subject}: {usd(finding.value)} spent in the last 60 minutes, "
-        f"the allowance is {usd(finding.threshold)} per hour{now}"
+        f"the allowance is {usd(finding.threshold)} per hour{now}{until}"
     )
 
 

@@ -41,6 +41,12 @@ def test_a_shutdown_saves_all_replicas() -> None:
     assert (claim.parameters, claim.cost.saves_usd_per_hour) == ({}, 80.0)
 
 
+@pytest.mark.parametrize("threshold", [40.0, float("inf")])
+def test_a_runaway_that_is_within_its_maximum_again_needs_no_cap(threshold: float) -> None:
+    """Also when the rule was switched off in the middle of an episode."""
+    assert propose(runaway("acme/a", 0, threshold=threshold), settings()) is None
+
+
 def test_without_a_price_nothing_is_said_of_money() -> None:
     """None, not zero."""
     claim = propose(runaway("else/where", 0), settings())

@@ -34,6 +34,14 @@ def test_a_budget_speaks_of_money() -> None:
     )
 
 
+def test_a_warning_says_when_the_allowance_runs_out() -> None:
+    """As long as there is time to do something about it."""
+    found = spend(0, [], evidence={"rate_usd_per_hour": 70.0, "runs_out_at": "2026-11-22T19:41:06.250000Z"})
+    assert what_is_wrong(found).endswith(
+        "it now costs $70.00 per hour, which will have spent the allowance at 2026-11-22 19:41:06 UTC"
+    )
+
+
 def test_a_command_that_was_sent_is_told_from_one_that_was_not() -> None:
     """Shadow says that nothing was done, a held one says why."""
     told = [
