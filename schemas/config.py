@@ -37,7 +37,7 @@ class Seconds(float):
         """
         found = _DURATION.fullmatch(text)
         if not text or found is None:
-            raise ValueError(text)
+            raise ValueError(f"expected a duration such as 1h30m, got {text!r}")
         amounts = found.groupdict()
         return cls(sum(Decimal(amounts[unit]) * size for unit, size in _UNITS.items() if amounts[unit]))
 

@@ -29,9 +29,9 @@ _STRUCTS: Final = (Request, Scaling, Billing, Finding, Command, Alert, Rollup)
 _BINDING: Final = "0.5.0"  # of AsyncAPI's Kafka bindings
 
 _DESCRIPTION: Final = (
-    "The Kafka topics of tidegate. Unknown fields are to be ignored. Outputs may be written again after a crash, "
-    "with the same `id`: drop an id that has been seen. CloudEvents 1.0 are accepted on every input topic, in "
-    "binary mode (`ce_*` headers) and in structured mode (`application/cloudevents+json`)."
+    "The Kafka topics of tidegate. Unknown fields are to be ignored. Outputs may be written again after a "
+    "crash, with the same `id`: drop an id that has been seen. CloudEvents 1.0 are accepted on every input "
+    "topic, in binary mode (`ce_*` headers) and in structured mode (`application/cloudevents+json`)."
 )
 
 Document = dict[str, Any]
@@ -218,8 +218,8 @@ def _dead_letter_headers() -> Document:
         "source.partition": number,
         "source.offset": number,
     }
-    required = list(own)
-    return {"type": "object", "description": "Beside the event's own.", "properties": own, "required": required}
+    about = "Beside the event's own headers."
+    return {"type": "object", "description": about, "properties": own, "required": list(own)}
 
 
 def _key_binding(key: Document) -> Document:
