@@ -79,7 +79,7 @@ class PartitionOwner:
         for tp in partitions:
             partition = self._new_partition(tp)
             self._owned[tp] = generation, partition
-            self.app.add_future(partition.restore())
+            self.app.add_future(self._restore(tp, partition))
         self._assigned = True
         log.info("assigned", partitions=len(self._owned), generation=generation)
 
@@ -163,10 +163,18 @@ class PartitionOwner:
         self._owned.clear()
         self._assigned = False
 
+    async def _restore(self, tp: TP, partition: Partition) -> None:
+        await partition.restore()
+        self._may_commit(tp, partition, partition.next)  # saved by the last owner, perhaps too late to commit
+
     async def _save(self, tp: TP, partition: Partition) -> None:
         durable = await partition.checkpoint()
-        if durable is not None and self._owned.get(tp, (0, None))[1] is partition:
-            self.app.durable[tp] = durable
+        if durable is not None:
+            self._may_commit(tp, partition, durable)
+
+    def _may_commit(self, tp: TP, partition: Partition, offset: int) -> None:
+        if offset and self._owned.get(tp, (0, None))[1] is partition:
+            self.app.durable[tp] = offset
 
     async def _every(self, seconds: float, act: Callable[[], Any]) -> None:
         while not self.app.should_stop:

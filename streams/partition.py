@@ -83,7 +83,8 @@ class Partition:
         self._writer = facts.Writer(found.keys, facts.new_writer())
         took = time.perf_counter() - begun
         self._metrics.restore.labels(self.topic).set(took)
-        self._log.info("restored", next=self.next, facts=len(found.facts), seconds=round(took, 3))
+        tell = self._log.info if found.next else self._log.debug
+        tell("restored", next=self.next, facts=len(found.facts), seconds=round(took, 3))
         self._restored.set()
         if self._pending_config is not None:
             self.stage.reconfigure(self._pending_config)

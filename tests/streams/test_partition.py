@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from schemas.config import Config, Kafka
+from schemas.topics import COMMANDS, REQUESTS, STATE, Record
+from streams import facts
+from streams.errors import TidegateError
+from streams.facts import Restored, select
+from streams.lane import Chunk
+from streams.metrics import Metrics
+from streams.outbox import ATTEMPTS, Outbox, SendFailed
+from streams.partition import Links, Partition
+from tests.streams.test_lane import Row
+from tests.streams.toy import EACH, ToyStage
+
+
+class FakeProducer:
+    """Acknowledges at once, or keeps its silence; remembers what it was given."""
+
+    def __init__(self, *, silent: bool = False) -> None:
+        self.silent = silent
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+
+    async def send(self, topic: str, **record: Any) -> asyncio.Future[Any]:
+        """As aiokafka's."""
+        self.sent.append((topic, record))
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if not self.silent:
+            future.set_result(None)
+        return future
+
+    def rows(self, topic: str) -> list[facts.Row]:
+        """Keys and values sent to a topic."""
+        return [(record["key"], record["value"]) for name, record in self.sent if name == topic]
+
+
+class Bench:
+    """A restored partition with everything around it faked. `log_start`: what is older has expired."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, found: Restored = Restored(0, None, [], {})) -> None:
+        async def read(kafka: Kafka, topic: str, number: int) -> Restored:
+            return found
+
+        async def rewind(offset: int) -> int:
+            self.rewound.append(offset)
+            return max(offset, self.log_start)
+
+        monkeypatch.setattr(facts, "read", read)
+        self.rewound: list[int] = []
+        self.log_start = 0
+        self.producer, self.metrics, self.stage = FakeProducer(), Metrics(), ToyStage(0)
+        outbox = Outbox(self.producer, self.metrics.send_retries.inc)
+        self.partition = Partition(REQUESTS, 0, self.stage, Links(Config(), self.metrics, outbox, rewind))
+
+    def play(self, *chunks: Chunk, checkpoint: bool = False) -> int | None:
+        """Restore, deliver, and perhaps save: what may be committed."""
+
+        async def scenario() -> int | None:
+            if not self.partition.ready:
+                await self.partition.restore()
+            for chunk in chunks:
+                await self.partition.deliver(chunk)
+            return await self.partition.checkpoint() if checkpoint else None
+
+        return asyncio.run(scenario())
+
+    @property
+    def gaps(self) -> float:
+        """Offsets that held no record."""
+        value = self.metrics.registry.get_sample_value("tidegate_gaps_total", {"topic": REQUESTS})
+        return value or 0.0
+
+
+def chunk(start: int, end: int, *missing: int) -> Chunk:
+    records: list[Record] = [Row(o, key=b"k", value=b"1") for o in range(start, end) if o not in missing]
+    return Chunk(start, end, records)
+
+
+def test_what_was_applied_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk that comes again, whole or in part, is folded once."""
+    bench = Bench(monkeypatch)
+    bench.play(chunk(0, 5), chunk(0, 5), chunk(3, 8))
+    assert (bench.stage.applied, bench.partition.next, bench.rewound) == (8, 8, [])
+
+
+def test_holes_inside_a_chunk_are_legal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compaction and the markers of transactions leave offsets without a record, even at a chunk's end."""
+    bench = Bench(monkeypatch)
+    bench.play(chunk(0, 5, 0, 4), chunk(5, 6, 5), chunk(6, 8))
+    assert (bench.stage.applied, bench.partition.next, bench.gaps, bench.rewound) == (5, 8, 3, [])
+
+
+def test_a_chunk_lost_on_the_way_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes after it is not folded first, and the rewind is asked for once."""
+    bench = Bench(monkeypatch)
+    bench.play(chunk(0, 5), chunk(10, 15), chunk(15, 20), chunk(5, 12))
+    assert (bench.stage.applied, bench.partition.next, bench.rewound) == (12, 12, [5])
+
+
+def test_records_that_expired_are_counted_and_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the log begins beyond `next`, waiting for the rest would be for ever."""
+    bench = Bench(monkeypatch)
+    bench.log_start = 10
+    bench.play(chunk(0, 5), chunk(10, 15), chunk(10, 15))
+    assert (bench.stage.applied, bench.partition.next, bench.gaps) == (10, 15, 5)
+
+
+def test_a_checkpoint_can_be_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another owner goes on exactly where the first one stopped."""
+    first = Bench(monkeypatch)
+    assert first.play(chunk(0, EACH - 1), checkpoint=True) == EACH - 1
+    assert first.producer.rows(COMMANDS) == []
+    second = Bench(monkeypatch, select(first.producer.rows(REQUESTS + STATE)))
+    second.play(chunk(0, EACH))
+    whole = Bench(monkeypatch)
+    whole.play(chunk(0, EACH))
+    assert second.producer.rows(COMMANDS) == whole.producer.rows(COMMANDS) != []
+
+
+def test_nothing_new_is_not_saved_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quiet partition costs nothing."""
+    bench = Bench(monkeypatch)
+    bench.play(chunk(0, 5), checkpoint=True)
+    sent = len(bench.producer.sent)
+    assert bench.play(checkpoint=True) is None
+    assert len(bench.producer.sent) == sent
+
+
+def test_after_a_bug_nothing_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage that failed half-way is in no state that a fact may describe."""
+    bench = Bench(monkeypatch)
+    bench.play(chunk(0, 5))
+    with pytest.raises(ZeroDivisionError):
+        bench.play(Chunk(5, 6, [Row(5, value=b"bug")]))
+    assert bench.play(checkpoint=True) is None
+    assert bench.producer.sent == []
+
+
+def test_a_closed_partition_folds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another worker has it now."""
+    bench = Bench(monkeypatch)
+    bench.play(chunk(0, 5))
+    bench.partition.close()
+    assert bench.play(chunk(5, 9), checkpoint=True) is None
+    assert bench.stage.applied == 5
+
+
+def test_no_fact_is_written_before_the_outputs_are_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a crash in between would lose what the restored state believes to be written."""
+    bench = Bench(monkeypatch)
+    bench.producer.silent = True
+    bench.partition._outbox = Outbox(bench.producer, bench.metrics.send_retries.inc, patience_s=0.01)
+    with pytest.raises(SendFailed, match="not acknowledged in"):
+        bench.play(chunk(0, EACH), checkpoint=True)
+    assert {topic for topic, _ in bench.producer.sent} == {COMMANDS}
+    assert bench.metrics.registry.get_sample_value("tidegate_send_retries_total") == ATTEMPTS
+
+
+def test_what_the_broker_refuses_is_loud() -> None:
+    """An error of an earlier record is raised by the next call, as something an operator can read."""
+
+    async def scenario() -> None:
+        producer = FakeProducer(silent=True)
+        outbox = Outbox(producer, lambda: None)
+        await outbox.send("t", b"k", b"v")
+        outbox._sent[0][1].set_exception(ValueError("no"))
+        await outbox.flushed()
+
+    with pytest.raises(TidegateError, match="could not write to t: ValueError no"):
+        asyncio.run(scenario())
+
+
+def test_a_record_without_a_key_goes_to_partition_0() -> None:
+    """Never to one drawn at random; with a key the partitioner decides."""
+
+    async def scenario() -> list[int | None]:
+        producer = FakeProducer()
+        outbox = Outbox(producer, lambda: None)
+        await outbox.send("t", None, b"v")
+        await outbox.send("t", b"k", b"v")
+        return [record["partition"] for _, record in producer.sent]
+
+    assert asyncio.run(scenario()) == [0, None]

@@ -1,0 +1,239 @@
+"""The worker on a real Kafka: whatever happens to it, what it writes is what an undisturbed fold writes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import pytest
+from aiokafka import TopicPartition
+
+from schemas.config import Config, Kafka
+from schemas.topics import COMMANDS, FINDINGS, REQUESTS, STATE
+from streams import broker, facts, topics
+from tests.streams.toy import ToyStage, toy_config
+
+WAIT_S = 45.0
+BURSTS, BURST, KEYS = 40, 100, 30
+
+Outputs = dict[str, set[bytes]]  # id -> every content it was ever written with
+
+
+class Worker:
+    """A worker process, with its log in a file."""
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self.log = folder / f"{uuid.uuid4().hex}.log"
+        self._file: IO[bytes] = self.log.open("wb")
+        command = [sys.executable, "-m", "tests.streams.toy", config.kafka.bootstrap_servers]
+        self.process = subprocess.Popen(
+            [*command, config.kafka.topic_prefix, "0.01"], stderr=self._file, stdout=self._file
+        )
+
+    async def until(self, text: str) -> None:
+        """Wait for a log line; fail with the log if it does not come."""
+        for _ in range(int(WAIT_S / 0.1)):
+            if text in self.log.read_text():
+                return
+            await asyncio.sleep(0.1)
+        pytest.fail(f"no {text!r} in:\n{self.log.read_text()}")
+
+    def signalled(self, number: int) -> int:
+        """The exit code after a signal."""
+        os.kill(self.process.pid, number)
+        return self.process.wait(WAIT_S)
+
+    def close(self) -> None:
+        """Leave nothing running."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(WAIT_S)
+        self._file.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[Config], Worker]]:
+    """Starts workers, and ends those that still run."""
+    started: list[Worker] = []
+
+    def start_one(config: Config) -> Worker:
+        started.append(Worker(config, tmp_path))
+        return started[-1]
+
+    yield start_one
+    for worker in started:
+        worker.close()
+
+
+def fresh(kafka: str) -> Config:
+    """A configuration whose topics nobody else has."""
+    return toy_config(kafka, f"t{uuid.uuid4().hex[:10]}.")
+
+
+async def write_bursts(config: Config, bursts: int, pause_s: float = 0.2) -> None:
+    """Records of every key, a burst at a time."""
+    producer = broker.new_producer(config.kafka, linger_ms=5)
+    await producer.start()
+    for burst in range(bursts):
+        for n in range(BURST):
+            at = burst * BURST + n
+            await producer.send(config.kafka.topic_prefix + REQUESTS, b"%d" % at, b"key-%d" % (at % KEYS))
+        await asyncio.sleep(pause_s)
+    await producer.stop()
+
+
+async def read_all(kafka: Kafka, topic: str, partition: int) -> list[Any]:
+    """Every record of a partition, by aiokafka's own means."""
+    tp, found = TopicPartition(kafka.topic_prefix + topic, partition), []
+    consumer = broker.new_consumer(kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        consumer.assign([tp])
+        end = (await consumer.end_offsets([tp]))[tp]
+        while await consumer.position(tp) < end:
+            for records in (await consumer.getmany(tp, timeout_ms=500)).values():
+                found += records
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def written(config: Config) -> Outputs:
+    """What workers have written so far, by id."""
+    outputs: Outputs = {}
+    for record in await read_all(config.kafka, COMMANDS, 0):
+        outputs.setdefault(msgspec.json.decode(record.value)["id"], set()).add(record.value)
+    return outputs
+
+
+async def undisturbed(config: Config) -> tuple[Outputs, list[ToyStage]]:
+    """What one fold of each partition's log writes, and the stages after it."""
+    outputs: Outputs = {}
+    stages = [ToyStage(partition) for partition in range(topics.PARTITIONS)]
+    for stage in stages:
+        applied = stage.apply(await read_all(config.kafka, REQUESTS, stage.partition))
+        for out in applied.outgoing:
+            outputs[msgspec.json.decode(out.value or b"")["id"]] = {out.value or b""}
+    return outputs, stages
+
+
+async def until_written(config: Config, at_least: int) -> None:
+    """Wait until so many ids were written."""
+    async with asyncio.timeout(WAIT_S):
+        while len(await written(config)) < at_least:
+            await asyncio.sleep(0.2)
+
+
+async def committed(config: Config) -> list[int | None]:
+    """What the group has committed of the requests."""
+    admin = await broker.connect(config.kafka)
+    try:
+        offsets = await admin.list_consumer_group_offsets(config.kafka.group)
+    finally:
+        await admin.close()
+    found = {(tp.topic, tp.partition): known.offset for tp, known in offsets.items()}
+    return [found.get((config.kafka.topic_prefix + REQUESTS, n)) for n in range(topics.PARTITIONS)]
+
+
+@pytest.mark.kafka
+def test_kill_9_a_join_and_a_leave_change_nothing(kafka: str, start: Callable[[Config], Worker]) -> None:
+    """The ids written, and the content of each, are those of an undisturbed fold; so is the state left behind."""
+    config = fresh(kafka)
+
+    async def scenario() -> None:
+        await topics.declare(config)
+        writing = asyncio.create_task(write_bursts(config, BURSTS))
+        first = start(config)
+        await until_written(config, 20)
+        assert first.signalled(signal.SIGKILL) == -signal.SIGKILL
+        second = start(config)
+        await until_written(config, len(await written(config)) + 20)
+        third = start(config)
+        await third.until("assigned")
+        await writing
+        await write_bursts(config, 3)
+        assert third.signalled(signal.SIGTERM) == 0, third.log.read_text()
+        expected, stages = await undisturbed(config)
+        await until_written(config, len(expected))
+        assert await written(config) == expected
+        assert second.signalled(signal.SIGTERM) == 0, second.log.read_text()
+        await compare_state(config, stages)
+
+    asyncio.run(scenario())
+
+
+async def compare_state(config: Config, stages: list[ToyStage]) -> None:
+    """After a stop everything is durable, and committed."""
+    state = config.kafka.topic_prefix + REQUESTS + STATE
+    for stage in stages:
+        restored = await facts.read(config.kafka, state, stage.partition)
+        assert restored.next == stage.applied
+        assert dict(restored.facts) == {fact.subject: fact.state for fact in stage.changed()}
+    assert await committed(config) == [stage.applied for stage in stages]
+
+
+@pytest.mark.kafka
+def test_a_bug_in_the_core_stops_the_worker_before_it_is_passed(
+    kafka: str, start: Callable[[Config], Worker]
+) -> None:
+    """Exit code 1, the place in the log, and nothing durable beyond it: a repaired worker reads it again."""
+    config = fresh(kafka)
+
+    async def scenario() -> None:
+        await topics.declare(config)
+        producer = broker.new_producer(config.kafka)
+        await producer.start()
+        await producer.send_and_wait(config.kafka.topic_prefix + REQUESTS, b"bug", partition=0)
+        await producer.stop()
+        worker = start(config)
+        assert worker.process.wait(WAIT_S) == 1
+        log = worker.log.read_text()
+        assert '"first_offset": 0' in log
+        assert '"topic": "inference.requests.v1"' in log
+        assert await committed(config) == [None] * topics.PARTITIONS
+        restored = await facts.read(config.kafka, config.kafka.topic_prefix + REQUESTS + STATE, 0)
+        assert restored.position is None
+
+    asyncio.run(asyncio.wait_for(scenario(), 2 * WAIT_S))
+
+
+@pytest.mark.kafka
+def test_missing_topics_are_one_clear_message(kafka: str, start: Callable[[Config], Worker]) -> None:
+    """It names the topics and the command that makes them; no traceback."""
+    config = fresh(kafka)
+    worker = start(config)
+    assert worker.process.wait(WAIT_S) == 1
+    log = worker.log.read_text()
+    assert config.kafka.topic_prefix + FINDINGS in log
+    assert "tidegate topics create" in log
+    assert "Traceback" not in log
+
+
+def test_a_broker_that_is_away_is_one_clear_message() -> None:
+    """It names the address and how long was waited."""
+    with socket.socket() as held:  # bound and not listening: nobody answers here
+        held.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        with pytest.raises(broker.BrokerUnreachable, match=f"{address} within 1 s"):
+            asyncio.run(broker.connect(Kafka(bootstrap_servers=address), patience_s=1.2))
+
+
+def test_partition_counts_that_do_not_match_are_named() -> None:
+    """A state topic has its source's partitions, and the findings have one."""
+    config = Config()
+    found = {topic.name: topic.partitions for topic in topics.needed(config)}
+    assert topics.problems(config, found) == []
+    found[REQUESTS] = 8
+    found[FINDINGS] = 2
+    wrong = "; ".join(topics.problems(config, found))
+    assert f"{FINDINGS} has 2 partitions and must have exactly 1" in wrong
+    assert f"{REQUESTS}{STATE} has 4 partitions and must have 8" in wrong
