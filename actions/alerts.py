@@ -1,8 +1,9 @@
-"""What people hear: that an episode opens, gets worse or is over, what was done, and what was not done and why.
+"""What people hear: an episode opens, gets worse or is over, what was done, what was not done and why.
 
-All alerts of an episode share its id as `dedup_key`, so a receiver shows one incident with its history. Renewals and
-restores are silent: the alert that resolves the episode tells of the restores. Of what is held, only the reasons that
-ask for a person are told; a cooldown or a brake that is there already are none of them.
+All alerts of an episode share its id as `dedup_key`, so a receiver shows one incident with its history.
+Renewals and restores are silent: the alert that resolves the episode tells of the restores. Of what is
+held, only the reasons that ask for a person are told; a cooldown or a brake that is there already are none
+of them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ def fires(finding: Finding) -> Alert:
 
 
 def resolves(finding: Finding, restored: int) -> Alert:
+    """An episode is over, and so many brakes are really off."""
     over = f"Resolved at {clock(finding.at)}: {what_is_wrong(finding)}"
     brakes = f"{restored} brake{'' if restored == 1 else 's'} released" if restored else ""
     return _about(finding, "resolved", short(over, brakes))

@@ -1,12 +1,13 @@
 """What is in force on an endpoint: the join of what all open episodes claim of it.
 
-Every open episode may claim an action of an endpoint. The endpoint is under at most one brake per mode, and the
-brake is the *join* of its claims: the highest rung (throttle < overflow < shutdown), and, among throttles, the
-tightest limit of each kind. A claim that does not change the join is already in force; when a claim goes and the
-join of the others is weaker, the brake is restored and the weaker one applied.
+Every open episode may claim an action of an endpoint. The endpoint is under at most one brake per mode, and
+the brake is the *join* of its claims: the highest rung (throttle < overflow < shutdown), and, among
+throttles, the tightest limit of each kind. A claim that does not change the join is already in force; when
+a claim goes and the join of the others is weaker, the brake is restored and the weaker one applied.
 
-A brake counts only in its own mode and in milder ones: what was done in `auto` stands in the way of a command in
-`shadow`, but a brake that exists in `shadow` alone has stopped nothing and stands in nobody's way.
+A brake counts only in its own mode and in milder ones: what was done in `auto` stands in the way of a
+command in `shadow`, but a brake that exists in `shadow` alone has stopped nothing and stands in nobody's
+way.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ REALITY: Final = {Mode.SHADOW: 0, Mode.APPROVE: 1, Mode.AUTO: 2}
 
 
 class Claim(Struct, frozen=True):
-    """What one episode wants done to one endpoint, and why. An overflow without parameters found no provider."""
+    """What one episode wants done to one endpoint, and why.
+
+    An overflow without parameters found no provider.
+    """
 
     episode: Id
     rule: str
@@ -102,4 +106,5 @@ def lead(claims: Iterable[Claim]) -> Claim:
 
 
 def without(claims: Sequence[Claim], episode: Id) -> tuple[Claim, ...]:
+    """The claims of all other episodes."""
     return tuple(claim for claim in claims if claim.episode != episode)

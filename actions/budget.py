@@ -1,8 +1,9 @@
 """A budget that is overspent: which of its endpoints to brake, and how far, to get back below the allowance.
 
-The dearest endpoint that is not critical goes first. It is capped to the replicas that are needed to bring the
-budget's rate down to `resolve_below` of the allowance, but to no fewer than one; what remains is asked of the next.
-What brakes already in force will save is taken off first, since the evidence may be older than their effect.
+The dearest endpoint that is not critical goes first. It is capped to the replicas that are needed to bring
+the budget's rate down to `resolve_below` of the allowance, but to no fewer than one; what remains is asked
+of the next. What brakes already in force will save is taken off first, since the evidence may be older than
+their effect.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ DUST: Final = 1e-9  # USD per hour: what float sums may be off by
 
 
 def excess(finding: Finding, config: Config, braking: Callable[[str], Sequence[Brake]]) -> float:
-    """By how much the budget's rate is above its goal, in USD per hour, once all that is in force has its effect."""
+    """By how many USD per hour the budget will be above its goal once all in force has its effect."""
     spenders = evidence.spenders(finding)
     rate = evidence.number(finding.evidence, "rate_usd_per_hour")
     if rate is None:
@@ -33,7 +34,7 @@ def excess(finding: Finding, config: Config, braking: Callable[[str], Sequence[B
 
 
 def propose(finding: Finding, spender: Spender, config: Config, over: float) -> Claim | None:
-    """What to ask of one endpoint, as it would stand under its brakes, when the budget is `over` by USD per hour."""
+    """What to ask of an endpoint, as it stands under brakes, when the budget is `over` by USD per hour."""
     action = policy.respond(config, finding.rule, finding.severity, spender.endpoint)
     if action is None or config.endpoint(spender.endpoint).critical or spender.usd_per_hour <= 0:
         return None

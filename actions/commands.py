@@ -1,10 +1,11 @@
 """The commands themselves: issued, held, renewed, restored.
 
-An id is derived from everything else in the command, so two commands with the same id are the same, whatever
-restarts or changes of configuration lie between them.
+An id is derived from everything else in the command, so two commands with the same id are the same,
+whatever restarts or changes of configuration lie between them.
 
-`restores` names the command whose place this one takes: a restore undoes it, a renewal goes on with it, a stronger
-brake replaces it. So every command that came into force is named by exactly one later one, and the last is a restore.
+`restores` names the command whose place this one takes: a restore undoes it, a renewal goes on with it, a
+stronger brake replaces it. So every command that came into force is named by exactly one later one, and the
+last is a restore.
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ def hold(command: Command, held: Held, mode: Mode) -> Command:
 
 
 def replace(command: Command, brakes: tuple[Brake, ...]) -> Command:
-    """A command over brakes on its endpoint. What to come back to is what the first of them saw, not their effect."""
+    """A command over brakes on its endpoint.
+
+    What to come back to is what the first of them saw, not their effect.
+    """
     before = dict(command.before)
     for brake in brakes:
         before.update(brake.command.before)

@@ -3,10 +3,11 @@
 The only part that changes what is in force. An endpoint is under the join of its claims (`brakes.py`):
 
 - a claim that passes takes the place of the brake in its mode, with what others claim joined in;
-- `already_in_force` joins the claim to the brake that covers it, so the brake outlives the episode it came from;
-- when an episode is over its claims go. With none left the endpoint is restored; while the rest asks for the same,
-  nothing is said; else the restore is followed by the weaker brake. That one passes the stages like any other,
-  but for the cooldown, which would leave the endpoint without any;
+- `already_in_force` joins the claim to the brake that covers it, so the brake outlives the episode it came
+  from;
+- when an episode is over its claims go. With none left the endpoint is restored; while the rest asks for
+  the same, nothing is said; else the restore is followed by the weaker brake. That one passes the stages
+  like any other, but for the cooldown, which would leave the endpoint without any;
 - a brake that expires takes all its claims with it. Their episodes ask again at their next update.
 """
 
@@ -59,7 +60,7 @@ class Control:
         return held, self._settle(claim, held, moment)
 
     def renew(self, episode: Id, moment: Moment) -> Outputs:
-        """Another lifetime for the episode's brakes that are past half of theirs, if operators still let them be."""
+        """Another lifetime for the episode's brakes past half of theirs, if operators let them be."""
         outputs: Outputs = []
         for endpoint, brake in self._memory.in_force():
             claim = brake.claim_of(episode)

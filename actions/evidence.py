@@ -1,4 +1,4 @@
-"""Reading a finding's evidence, which may lack anything: what is absent or of another type is None, never an error."""
+"""Reading a finding's evidence, which may lack anything: what is absent or of another type is None."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ def before(finding: Finding) -> dict[str, Any]:
 
 
 def spenders(finding: Finding) -> list[Spender]:
-    """The endpoints of a budget, dearest first; equally dear ones by name. One without a price cannot be weighed."""
+    """The endpoints of a budget, dearest first; equally dear ones by name.
+
+    One without a price cannot be weighed.
+    """
     told = finding.evidence.get("endpoints")
     rows = told if isinstance(told, list) else []
     known = [spender for row in rows if isinstance(row, Mapping) and (spender := _spender(row)) is not None]

@@ -1,16 +1,17 @@
-"""The action stage: a pure fold over the log of findings, which has one partition, so that its limits are global.
+"""The action stage: a pure fold over the log of findings. One partition, so that its limits are global.
 
 For each finding, in this order: drop it if it was seen; restore what has expired by its time; then
 
-- *open* or *update*: tell people if the episode is new or more severe; renew its brakes; ask for more if need be;
+- *open* or *update*: tell people if the episode is new or more severe; renew its brakes; ask for more if
+  need be;
 - *resolved*: take its brakes off and tell people.
 
-Seen: per (rule, subject) the findings of an episode come in order of time, so what lies before the last one, or is
-that one, was seen; of an episode that is over all was.
+Seen: per (rule, subject) the findings of an episode come in order of time, so what lies before the last
+one, or is that one, was seen; of an episode that is over all was.
 
-Time is in the findings. Only silence needs a clock: when the wall clock passes the end of a command and no finding
-comes to say so, the shell writes `overdue()` into the same log. That finding (rule `clock`) expires commands and does
-nothing else, and it says `"clock": "wall"`.
+Time is in the findings. Only silence needs a clock: when the wall clock passes the end of a command and no
+finding comes to say so, the shell writes `overdue()` into the same log. That finding (rule `clock`) expires
+commands and does nothing else, and it says `"clock": "wall"`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ CLOCK_SUBJECT: Final = "tidegate"
 
 
 class ActionFold:
-    """Findings in, commands and alerts out. State after a log depends on that log and the configuration alone."""
+    """Findings in, commands and alerts out.
+
+    State after a log depends on that log and the configuration alone.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -51,7 +55,7 @@ class ActionFold:
         return self._control.expire(moment.at_us) + self._follow(finding, moment)
 
     def overdue(self, now_us: int) -> Finding | None:
-        """The finding that tells the log of commands which ended before `now_us`; the same one until they did."""
+        """Build the finding that tells the log of commands which ended before `now_us`, or None."""
         late = self._control.overdue(now_us)
         if not late:
             return None
@@ -119,7 +123,7 @@ class ActionFold:
         return outputs + self._act(finding, moment)
 
     def _see(self, endpoint: str, at_us: int) -> None:
-        """Remember that the endpoint exists; to the hour, so that a fleet is not written anew with each finding."""
+        """Remember that the endpoint exists; to the hour, so that no finding writes a whole fleet anew."""
         if at_us >= self._memory.peek_place(endpoint).seen_us + HOUR_US:
             self._memory.place(endpoint).seen_us = at_us
 
@@ -172,7 +176,7 @@ class ActionFold:
         return any(mine is not None and RUNGS[mine.action] >= RUNGS[claim.action] for mine in own)
 
     def _is_covered(self, claim: Claim) -> bool:
-        """Whether a brake that this episode asked for does all of this already; a tighter cap is a new demand."""
+        """Whether a brake of this episode does all of this already; a tighter cap is a new demand."""
         braking = self._control.braking(claim.endpoint)
         return any(brake.claim_of(claim.episode) is not None and brake.covers(claim) for brake in braking)
 

@@ -1,12 +1,13 @@
 """What the action stage remembers, as plain data, and how it is written down and read back.
 
-Two kinds of subject: an episode's line, `(rule, subject)`, and an endpoint. Whoever changes one calls `line` or
-`place` first, which notes what it was. `changed` writes both what it is and what it was at the call before, with the
-number of findings applied (`step`). The limits are shared by all subjects, so facts and position must be of one
-moment: a fact from beyond the position (the process died while it wrote them) is read as what it was before.
+Two kinds of subject: an episode's line, `(rule, subject)`, and an endpoint. Whoever changes one calls
+`line` or `place` first, which notes what it was. `changed` writes both what it is and what it was at the
+call before, with the number of findings applied (`step`). The limits are shared by all subjects, so facts
+and position must be of one moment: a fact from beyond the position (the process died while it wrote them)
+is read as what it was before.
 
-Bounded: once an hour of event time, what was silent for 24 hours and has nothing in force is forgotten. Findings as
-old as what was forgotten, about subjects that are not known, are then taken for repetitions.
+Bounded: once an hour of event time, what was silent for 24 hours and has nothing in force is forgotten.
+Findings as old as what was forgotten, about subjects that are not known, are then taken for repetitions.
 """
 
 from __future__ import annotations
@@ -29,7 +30,10 @@ S = TypeVar("S", bound=Struct)
 
 
 class Line(Struct, array_like=True):
-    """How far the episodes of one rule and subject have been followed. Starts as one that nothing was heard of."""
+    """How far the episodes of one rule and subject have been followed.
+
+    Starts as one that nothing was heard of.
+    """
 
     episode: Id = ""
     opened_us: int = -1
@@ -116,7 +120,10 @@ class Memory:
             self._forget(self.shared.time_us - KEPT_US)
 
     def changed(self) -> list[tuple[bytes, bytes]]:
-        """(subject, state) of what changed since the last call. A subject that was forgotten has a state, too."""
+        """(subject, state) of what changed since the last call.
+
+        A subject that was forgotten has a state, too.
+        """
         facts = [(msgspec.json.encode(key), self._fact(key, was)) for key, was in self._earlier.items()]
         self._earlier.clear()
         return facts
@@ -125,7 +132,10 @@ class Memory:
         return _packed(self.shared)
 
     def restore(self, position: bytes, facts: Sequence[tuple[bytes, bytes]]) -> None:
-        """Become what was written. Several facts of a subject may be given: the newest below the position counts."""
+        """Become what was written.
+
+        Several facts of a subject may be given: the newest below the position counts.
+        """
         self.shared = _versioned(position, Shared)
         newest: dict[Key, Fact] = {}
         for name, state in facts:
@@ -188,7 +198,6 @@ def _packed(state: Struct) -> bytes:
 def _versioned(packed: bytes, kind: type[S]) -> S:
     version = msgspec.msgpack.decode(packed)[0]
     if version != VERSION:
-        raise ValueError(
-            f"a snapshot of version {version} cannot be read: this program reads version {VERSION}"
-        )
+        msg = f"a snapshot of version {version} cannot be read: this program reads version {VERSION}"
+        raise ValueError(msg)
     return msgspec.msgpack.decode(packed, type=kind)

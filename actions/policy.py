@@ -1,8 +1,8 @@
 """Which action answers a finding: a table of defaults, then the configuration, then the endpoint's own word.
 
-A response in `actions:` may be given per severity. One that is not keeps the severities at which the rule acts by
-itself: `hourly_spend: shutdown` still only warns at a warning. The same holds for an endpoint's own response, which
-wins over the global one: it says what is done, the rule says from which severity on.
+A response in `actions:` may be given per severity. One that is not keeps the severities at which the rule
+acts by itself: `hourly_spend: shutdown` still only warns at a warning. The same holds for an endpoint's own
+response, which wins over the global one: it says what is done, the rule says from which severity on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,10 @@ SHIPPED: Final[Mapping[str, Ladder]] = {
 
 
 def respond(config: Config, rule: str, severity: Severity, endpoint: str) -> Action | None:
-    """What to do to the endpoint; None: alert only. A rule without a line in the table does nothing by itself."""
+    """What to do to the endpoint; None: alert only.
+
+    A rule without a line in the table does nothing by itself.
+    """
     own = config.endpoint(endpoint).actions.get(rule)
     chosen = _ladder(config, rule)
     if own is None:

@@ -1,6 +1,7 @@
-"""From a finding about one endpoint to a claim: the action's parameters, its worth, and the state to come back to.
+"""From a finding about one endpoint to a claim: parameters, worth, and the state to come back to.
 
-Evidence that does not say how far to throttle leads to no claim: a limit that was made up would be worse than none.
+Evidence that does not say how far to throttle leads to no claim: a limit that was made up would be worse
+than none.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def _parameters(finding: Finding, action: Action, config: Config) -> Parameters 
 
 
 def _throttle(finding: Finding) -> Parameters | None:
-    """What any rule's evidence may offer: the upper end of normal traffic, else no growth beyond what is ready."""
+    """What any rule's evidence may offer: the upper end of normal, else no growth beyond what is ready."""
     high = evidence.number(finding.evidence, "high_rps")
     if high is None:
         ready = evidence.number(evidence.before(finding), "ready_replicas")
@@ -89,7 +90,10 @@ def _throttle(finding: Finding) -> Parameters | None:
 
 
 def _throttle_runaway(finding: Finding) -> Parameters | None:
-    """The expected maximum. Nothing to cap when the replicas are within it again, or no maximum is set any more."""
+    """The expected maximum.
+
+    Nothing to cap when the replicas are within it again, or no maximum is set any more.
+    """
     return {"max_replicas": max(1, int(finding.threshold))} if finding.value > finding.threshold else None
 
 

@@ -47,37 +47,45 @@ Stage = Callable[[Claim, Context], Held | None]
 
 
 def kill_switch(claim: Claim, context: Context) -> Held | None:
+    """An operator said: nothing at all."""
     return Held.KILL_SWITCH if context.safety.kill_switch else None
 
 
 def evidence_too_old(claim: Claim, context: Context) -> Held | None:
+    """The log took the finding too long after its time. An unknown age is no reason."""
     oldest_us = context.safety.max_evidence_age * US
     return Held.EVIDENCE_TOO_OLD if context.age_us is not None and context.age_us > oldest_us else None
 
 
 def protected(claim: Claim, context: Context) -> Held | None:
+    """The endpoint is on the list of those that are never touched."""
     return Held.PROTECTED if context.safety.protects(claim.endpoint) else None
 
 
 def no_provider(claim: Claim, context: Context) -> Held | None:
+    """Nobody takes the overflow."""
     return Held.NO_PROVIDER if claim.action is Action.OVERFLOW and not claim.parameters else None
 
 
 def already_in_force(claim: Claim, context: Context) -> Held | None:
+    """The same or more is done already."""
     return Held.ALREADY_IN_FORCE if any(brake.covers(claim) for brake in context.brakes) else None
 
 
 def cooldown(claim: Claim, context: Context) -> Held | None:
+    """The endpoint was commanded a moment ago, and this is no escalation."""
     if context.commanded_us is None or 0 < context.rung < RUNGS[claim.action]:
         return None
     return Held.COOLDOWN if context.at_us < context.commanded_us + context.safety.cooldown * US else None
 
 
 def max_actions_per_hour(claim: Claim, context: Context) -> Held | None:
+    """The hour has had its commands."""
     return Held.MAX_ACTIONS_PER_HOUR if context.recent >= context.safety.max_actions_per_hour else None
 
 
 def blast_radius(claim: Claim, context: Context) -> Held | None:
+    """A shutdown more would be too large a share of all endpoints."""
     if claim.action is not Action.SHUTDOWN:
         return None
     share = (context.down + 1) / max(1, context.known)
@@ -85,6 +93,7 @@ def blast_radius(claim: Claim, context: Context) -> Held | None:
 
 
 def mode(claim: Claim, context: Context) -> Held | None:
+    """Nobody allowed more than shadow, or somebody wants to approve."""
     return {Mode.SHADOW: Held.SHADOW, Mode.APPROVE: Held.AWAITING_APPROVAL}.get(context.mode)
 
 

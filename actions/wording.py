@@ -1,4 +1,4 @@
-"""The sentences that a person reads at three in the morning: what is wrong, what was done, in numbers with units."""
+"""The sentences that a person reads at three in the morning: what is wrong, what was done, with units."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ def figure(value: float) -> str:
 
 
 def usd(value: float) -> str:
+    """`$1,234.50`."""
     return f"${value:,.2f}"
 
 
@@ -39,7 +40,7 @@ def clock(timestamp: str) -> str:
 
 
 def what_is_wrong(finding: Finding) -> str:
-    """One sentence without a full stop: `request_surge on acme/bert: 45 req/s, limit 25 req/s, normal 5 req/s`."""
+    """One sentence, no full stop: `request_surge on acme/bert: 45 req/s, limit 25 req/s, normal 5 req/s`."""
     return SENTENCES.get(finding.rule, _measured)(finding)
 
 
@@ -58,7 +59,7 @@ def what_to_do(action: Action, endpoint: str, parameters: Mapping[str, Any]) -> 
 
 
 def what_was_done(command: Command) -> str:
-    """What became of a command; one that is held says why, one that only shadows says that nothing happened."""
+    """What became of a command; one that is held says why, a shadow one that nothing happened."""
     deed = what_to_do(command.action, command.endpoint, command.parameters)
     saving = command.cost.saves_usd_per_hour
     worth = "" if saving is None else f", saving {usd(saving)} per hour"
@@ -72,6 +73,7 @@ def what_was_done(command: Command) -> str:
 
 
 def in_mode(mode: Mode) -> str:
+    """What to add where something happened in name only."""
     return "" if mode is Mode.AUTO else f" (mode {mode.value})"
 
 
@@ -81,7 +83,7 @@ def short(*sentences: str) -> str:
     return text if len(text) <= LONGEST else text[: LONGEST - 3] + "..."
 
 
-def _limit(name: str, value: Any) -> str:
+def _limit(name: str, value: float) -> str:
     if name == "max_requests_per_second":
         return f"{figure(value)} requests per second"
     if name == "max_replicas":

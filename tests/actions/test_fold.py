@@ -212,7 +212,7 @@ def test_two_episodes_that_ask_for_the_same_end_with_the_last() -> None:
 
 
 def test_a_weaker_brake_comes_back_when_the_stronger_one_goes() -> None:
-    """Restore first, then the throttle that the other episode still asks for; its cooldown does not matter."""
+    """Restore first, then the throttle that the other still asks for; its cooldown does not matter."""
     fold = ActionFold(settings(actions={"latency": "shutdown"}))
     strong, weak = finding("latency", "acme/a", "acme/a", 0), runaway("acme/a", 10)
     [shutdown, _held] = commands(play(fold, strong, weak))

@@ -60,13 +60,13 @@ def logs(draw: st.DrawFn) -> Log:
         now_s += draw(st.sampled_from([1, 20, 61, 400, 1000, 4000, 50_000]))
         subject = draw(st.integers(0, 15))
         severity = draw(st.sampled_from(Severity))
-        found = _next(current, subject, (now_s, severity), draw(st.integers(0, 2)) == 0)
+        found = _next(current, subject, (now_s, severity), ends=draw(st.integers(0, 2)) == 0)
         age_s = draw(st.sampled_from([None, 0, 60, 500]))
         log.append((found, None if age_s is None else at(now_s + age_s)))
     return log
 
 
-def _next(current: dict[int, Finding], subject: int, when: tuple[float, Severity], ends: bool) -> Finding:
+def _next(current: dict[int, Finding], subject: int, when: tuple[float, Severity], *, ends: bool) -> Finding:
     at_s, severity = when
     last = current.get(subject)
     if last is None:
@@ -148,7 +148,7 @@ def test_snapshot_and_restore_anywhere_change_nothing(config: Config, log: Log, 
 @given(configs(), logs(), st.data())
 @laws
 def test_a_torn_checkpoint_changes_nothing(config: Config, log: Log, data: st.DataObject) -> None:
-    """Killed between a checkpoint's facts and its position: the facts beyond the position are read as before it."""
+    """Killed between a checkpoint's facts and its position: facts beyond that are read as before it."""
     first = data.draw(st.integers(0, len(log)))
     second = data.draw(st.integers(first, len(log)))
     facts: dict[bytes, bytes] = {}
@@ -168,7 +168,7 @@ def test_a_torn_checkpoint_changes_nothing(config: Config, log: Log, data: st.Da
 @given(configs(), configs(), logs(), st.integers(0, 40))
 @laws
 def test_one_id_has_one_content(config: Config, other: Config, log: Log, cut: int) -> None:
-    """Whatever configuration reads the log, and where it changes: the same id is the same command or alert."""
+    """Whatever configuration reads the log, and where it changes: one id is one command or alert."""
     changing = ActionFold(config)
     outputs = play(ActionFold(config), log) + play(ActionFold(other), log) + play(changing, log[:cut])
     changing.reconfigure(other)
@@ -205,7 +205,7 @@ def test_never_more_is_down_than_the_limit(config: Config, log: Log) -> None:
 @given(configs(), configs(), logs(), st.integers(0, 40))
 @laws
 def test_every_brake_comes_off_once(config: Config, other: Config, log: Log, cut: int) -> None:
-    """Each command in force has exactly one follower that names it, and every chain of them ends in a restore."""
+    """Each command in force has exactly one follower that names it; every chain ends in a restore."""
     fold = ActionFold(config)
     told = play(fold, log[:cut])
     fold.reconfigure(other)
