@@ -97,19 +97,20 @@ def new_consumer(kafka: Kafka, **settings: Any) -> Any:
 
 
 async def connect(kafka: Kafka, patience_s: float = START_PATIENCE_S) -> Any:
-    """A started admin client; the caller closes it. Tries again, ever more slowly, while no broker answers."""
+    """A started admin client; the caller closes it. Tries ever more slowly while no broker answers."""
     loop = asyncio.get_running_loop()
     deadline, pause = loop.time() + patience_s, BACKOFF_S
     while True:
         admin = _Admin(**client_settings(kafka))
         try:
             await admin.start()
-            return admin
         except KafkaError as error:
             await admin.close()
             if loop.time() + pause > deadline:
                 raise unreachable(kafka, patience_s, error) from error
             log.warning("broker away", servers=kafka.bootstrap_servers, retry_in_s=pause)
+        else:
+            return admin
         await asyncio.sleep(pause)
         pause = min(pause * 2, BACKOFF_MAX_S)
 

@@ -1,15 +1,16 @@
 """Snapshots as facts: (subject, P) -> its state after all records of its partition below offset P.
 
-The fold is deterministic, so a fact is true whoever wrote it; one from a zombie is merely older. Nothing is locked,
-fenced or committed atomically. What holds it together:
+The fold is deterministic, so a fact is true whoever wrote it; one from a zombie is merely older. Nothing
+is locked, fenced or committed atomically. What holds it together:
 
-- A checkpoint is complete or void: the partition's own fact (the empty subject) is written last, once all the others
-  are acknowledged. A restore takes the largest P of these, and for each subject its largest P that is not beyond.
-- Keys are (subject, writer, slot). Every ownership of a partition is a writer of its own, so that compaction never
-  replaces a newer fact by a zombie's older one; and a writer alternates between two slots, so that an unfinished
-  checkpoint never replaces a fact of the last complete one.
-- After a complete checkpoint the older writers' keys of what it has rewritten get a tombstone, if their P is not
-  beyond its own: a key further on may belong to a checkpoint that its writer is just completing.
+- A checkpoint is complete or void: the partition's own fact (the empty subject) is written last, once all
+  the others are acknowledged. A restore takes the largest P of these, and for each subject its largest P
+  that is not beyond.
+- Keys are (subject, writer, slot). Every ownership of a partition is a writer of its own, so that
+  compaction never replaces a newer fact by a zombie's older one; and a writer alternates between two
+  slots, so that an unfinished checkpoint never replaces a fact of the last complete one.
+- After a complete checkpoint the older writers' keys of what it has rewritten get a tombstone, if their P
+  is not beyond its own: a key further on may belong to a checkpoint that its writer is just completing.
 """
 
 from __future__ import annotations
@@ -37,11 +38,14 @@ POLL_MS: Final = 500
 
 Row = tuple[bytes, bytes | None]  # key and value in the state topic
 
+
 class UnknownFormat(TidegateError):
     """A fact that this version of tidegate cannot read; it must not be guessed."""
 
+
 class FactTooLarge(TidegateError):
     """The state of one subject does not fit into a record."""
+
 
 class Stored(NamedTuple):
     """A fact as it was found."""
@@ -49,6 +53,7 @@ class Stored(NamedTuple):
     subject: bytes
     next: int
     state: bytes
+
 
 class Restored(NamedTuple):
     """The last complete checkpoint. `keys`: every key found of each subject, and its P."""
@@ -58,9 +63,11 @@ class Restored(NamedTuple):
     facts: list[Fact]
     keys: dict[bytes, list[tuple[bytes, int]]]
 
+
 def new_writer() -> bytes:
     """An id that no other ownership of a partition has."""
     return secrets.token_hex(WRITER_BYTES // 2).encode()
+
 
 def encode(subject: bytes, next_offset: int, state: bytes) -> bytes:
     """The value of a fact; a clear error if no broker would take it."""
@@ -69,6 +76,7 @@ def encode(subject: bytes, next_offset: int, state: bytes) -> bytes:
         name = subject.decode(errors="replace") or "the partition"
         raise FactTooLarge(f"the state of {name!r} takes {len(value)} bytes, more than {MAX_FACT_BYTES}")
     return value
+
 
 def decode(key: bytes, value: bytes) -> Stored:
     """The inverse, with the subject from the key: it may hold any byte, the writer may not."""
@@ -80,6 +88,7 @@ def decode(key: bytes, value: bytes) -> Stored:
     if found != FORMAT or not separator:
         raise UnknownFormat(f"the fact {key!r} has format {found}, this version of tidegate reads {FORMAT}")
     return Stored(subject, next_offset, state)
+
 
 def select(rows: Iterable[Row]) -> Restored:
     """The last complete checkpoint among the records of a state partition, in log order."""
@@ -97,6 +106,7 @@ def select(rows: Iterable[Row]) -> Restored:
         return Restored(0, None, [], keys)
     return Restored(whole.next, whole.state, _newest(found.values(), whole.next), keys)
 
+
 def _newest(found: Iterable[Stored], limit: int) -> list[Fact]:
     newest: dict[bytes, Stored] = {}
     for stored in found:
@@ -105,6 +115,7 @@ def _newest(found: Iterable[Stored], limit: int) -> list[Fact]:
             newest[stored.subject] = stored
     newest.pop(PARTITION, None)
     return [Fact(stored.subject, stored.state) for stored in newest.values()]
+
 
 class Writer:
     """The keys of one ownership of a partition: what to write, and whom that makes obsolete."""
@@ -131,10 +142,11 @@ class Writer:
             tombstones += [(key, None) for key, at in keys if at <= next_offset]
         return tombstones
 
+
 async def read(kafka: Kafka, topic: str, partition: int) -> Restored:
     """Restore from a state topic (full name), from its beginning to its present end."""
     tp = TopicPartition(topic, partition)
-    consumer = new_consumer(  # `earliest`: with `latest` its reset may win the race against a seek to the beginning
+    consumer = new_consumer(  # with `latest` its reset may win the race against a seek to the beginning
         kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
         max_partition_fetch_bytes=2 * MAX_BYTES,
     )  # fmt: skip
@@ -144,6 +156,7 @@ async def read(kafka: Kafka, topic: str, partition: int) -> Restored:
         return select(await _rows(consumer, tp))
     finally:
         await consumer.stop()
+
 
 async def _rows(consumer: Any, tp: TopicPartition) -> Sequence[Row]:
     rows: list[Row] = []

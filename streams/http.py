@@ -44,7 +44,9 @@ class HttpServer:
         try:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
-            raise PortTaken(f"cannot listen on {host}:{port} (http.host, http.port): {error.strerror}") from error
+            raise PortTaken(
+                f"cannot listen on {host}:{port} (http.host, http.port): {error.strerror}"
+            ) from error
         taken: int = self._runner.addresses[0][1]
         log.info("listening", host=host, port=taken)
         return taken
@@ -54,7 +56,8 @@ class HttpServer:
         await self._runner.cleanup()
 
     async def _scrape(self, _: web.Request) -> web.Response:
-        return web.Response(body=self._metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        body = self._metrics.render()
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _answer(name: str, check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:

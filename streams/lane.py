@@ -1,16 +1,18 @@
 """The batch lane: one Faust event carries up to CHUNK raw records of one partition.
 
-The only module that touches private parts of Faust and aiokafka, and therefore bound to their exact versions.
-It has three reasons to:
+The only module that touches private parts of Faust and aiokafka, and therefore bound to their exact
+versions. It has three reasons to:
 
 - Faust spends 60 us on each event, wherever it came from; here that buys 4 000 records.
-- aiokafka wraps each record that its C parser made in an object of Python; here the C records travel as they are.
-- A position says which records follow which only as long as nobody loses any. So every chunk says from which offset
-  to which it is *everything the log holds*: `Chunk.start` and `Chunk.end`. What is missing between two chunks was
-  lost on the way (a rebalance, a full queue) and is read again; what is missing inside a chunk is legal (compaction,
-  the markers of transactions).
+- aiokafka wraps each record that its C parser made in an object of Python; here the C records travel as
+  they are.
+- A position says which records follow which only as long as nobody loses any. So every chunk says from
+  which offset to which it is *everything the log holds*: `Chunk.start` and `Chunk.end`. What is missing
+  between two chunks was lost on the way (a rebalance, a full queue) and is read again; what is missing
+  inside a chunk is legal (compaction, the markers of transactions).
 
-Every topic of a `LaneApp` is a lane. It commits what `durable` says and nothing else: an ack means nothing to it.
+Every topic of a `LaneApp` is a lane. It commits what `durable` says and nothing else: an ack means
+nothing to it.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ def require(versions: dict[str, str], installed: Callable[[str], str] = version)
 
 require(EXPECTED)
 
+# ruff: noqa: E402  (these come only once the versions are known to be right)
 import faust
 import uvloop
 from aiokafka.consumer.fetcher import FetchResult
@@ -82,7 +85,7 @@ def drain(result: Any) -> Chunk | None:
 
 
 def take(fetcher: Any, wanted: set[TP] | None) -> dict[TP, Chunk]:
-    """What has been fetched so far of the wanted partitions. Raises a partition's error once nothing else is there."""
+    """What has been fetched so far of the wanted partitions; the error of one once nothing else is there."""
     taken: dict[TP, Chunk] = {}
     for tp, result in list(fetcher._records.items()):
         if wanted and tp not in wanted:
@@ -135,7 +138,7 @@ class BatchSchema(faust.Schema):  # type: ignore[type-arg]
     def compile(self, app: Any, **_: Any) -> Callable[..., Awaitable[Any]]:
         create = app.create_event
 
-        async def decode(message: Any, *, propagate: bool = False) -> Any:
+        async def decode(message: Any, **_: Any) -> Any:
             return create(message.key, message.value, None, message)
 
         return decode
@@ -150,18 +153,22 @@ class LaneThread(driver.AIOKafkaConsumerThread):
         return consumer
 
     async def _fetch_records(
-        self, consumer: Any, active_partitions: set[TP], timeout: float | None = None, max_records: Any = None
+        self,
+        consumer: Any,
+        active_partitions: set[TP],
+        timeout: float | None = None,  # noqa: ASYNC109  (Faust's signature)
+        max_records: Any = None,  # noqa: ARG002  (all of them)
     ) -> Any:
         if not self.consumer.flow_active:
             return {}
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
-            raise ConsumerStoppedError()
+            raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():
             return await lean_fetch(fetcher, active_partitions, timeout or 0.0)
 
     async def rewind(self, tp: TP, offset: int) -> int:
-        """In this thread, where no drain can be half done: read on from `offset`, or from where the log begins."""
+        """In this thread, where no drain is half done: read from `offset`, or from where the log begins."""
         consumer: Any = self._ensure_consumer()
         first = (await consumer.beginning_offsets([tp]))[tp]
         landed = max(offset, first)
@@ -179,7 +186,7 @@ class LaneConsumer(driver.Consumer):
         return LaneThread(self, loop=self.loop, thread_loop=uvloop.new_event_loop(), beacon=self.beacon)
 
     async def rewind(self, tp: TP, offset: int) -> int:
-        """Read `tp` again from `offset`; where the reading really goes on: further up if the log begins there."""
+        """Read `tp` again from `offset`; where that really is: further up if the log begins there."""
         return int(await self._thread.call_thread(self._thread.rewind, tp, offset))
 
     def ack(self, message: Any) -> bool:
@@ -191,10 +198,10 @@ class LaneConsumer(driver.Consumer):
         offset: int | None = self.app.durable.pop(tp, None)
         return offset
 
-    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:  # noqa: ARG002  (all)
         return iter(list(self.app.durable))
 
-    async def _wait_next_records(self, timeout: float) -> Any:
+    async def _wait_next_records(self, timeout: float) -> Any:  # noqa: ASYNC109  (Faust's signature)
         if not self.flow_active:
             await self.wait(self.can_resume_flow.wait())
         active = self._get_active_partitions()
@@ -231,7 +238,7 @@ class LaneConsumer(driver.Consumer):
             generation, offset = self.app.consumer_generation_id, piece.end - 1
             value: Any = piece
             message = ConsumerMessage(
-                tp.topic, tp.partition, offset, 0.0, 0, None, None, value, None, 0, 0, tp, generation_id=generation
+                *tp, offset, 0.0, 0, None, None, value, None, 0, 0, tp, generation_id=generation
             )
             await self.wait_first(self.callback(message), self.suspend_flow.wait())
 

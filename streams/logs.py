@@ -1,7 +1,8 @@
 """Logs: structlog on stderr, key=value on a terminal and one JSON object a line elsewhere.
 
-Libraries speak from WARNING up, through the same format. A `TidegateError` is shown as its message: its traceback would
-only tell where the shell found out. Secrets are `schemas.config.Secret`, whose text is `<secret>`.
+Libraries speak from WARNING up, through the same format. A `TidegateError` is shown as its message: its
+traceback would only tell where the shell found out. Secrets are `schemas.config.Secret`, whose text is
+`<secret>`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,11 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,

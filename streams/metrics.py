@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 BATCH_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 CHECKPOINT_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-# what a stage may count (`Applied.counts`): name -> help and labels, to which the shell adds the topic for events
+# what a stage may count (`Applied.counts`): name -> help and labels; the topic of events is the shell's to add
 COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "events": ("Events read, by what became of them.", ("topic", "outcome")),
     "findings": ("Findings written.", ("rule", "status", "severity")),
@@ -35,7 +35,11 @@ class Metrics:
         self._lag_records = _lag("records", "Records in the log that are not applied yet.", registry)
         self._lag_seconds = _lag("seconds", "Wall clock minus the largest event time seen.", registry)
         self.batch = Histogram(
-            "tidegate_batch_seconds", "Applying one chunk.", ("topic",), registry=registry, buckets=BATCH_BUCKETS_S
+            "tidegate_batch_seconds",
+            "Applying one chunk.",
+            ("topic",),
+            registry=registry,
+            buckets=BATCH_BUCKETS_S,
         )
         self.checkpoint = Histogram(
             "tidegate_checkpoint_seconds", "Writing one complete checkpoint.", ("topic",), registry=registry,

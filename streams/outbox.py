@@ -1,8 +1,9 @@
 """What one partition sends, in the order in which it sends it, and what of that is not yet acknowledged.
 
-The producer is idempotent: it repeats what a broker did not answer, in order and without duplicates, for as long as
-it must. So nothing here sends twice, for that could overtake; being patient for a stated number of times is the
-retry. When that is not enough the outbox gives up loudly, and the worker stops before anything is committed past it.
+The producer is idempotent: it repeats what a broker did not answer, in order and without duplicates, for
+as long as it must. So nothing here sends twice, for that could overtake; being patient for a stated
+number of times is the retry. When that is not enough the outbox gives up loudly, and the worker stops
+before anything is committed past it.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ class Outbox:
         self._sent: deque[tuple[str, asyncio.Future[Any]]] = deque()
 
     async def send(
-        self, topic: str, key: bytes | None, value: bytes | None, *, partition: int | None = None,
-        headers: Sequence[tuple[str, bytes | None]] = (),
+        self, topic: str, key: bytes | None, value: bytes | None, *,
+        partition: int | None = None, headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> None:  # fmt: skip
-        """Hand over one record. Waits only while too many are in flight; raises what became of earlier ones."""
+        """Hand over one record. Waits while too many are in flight; raises what became of earlier ones."""
         self._forget_acknowledged()
         while len(self._sent) >= IN_FLIGHT:
             await self._acknowledged(*self._sent[0])
@@ -84,13 +85,17 @@ class Outbox:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 future: asyncio.Future[Any] = await self._producer.send(topic, **record)
-                return future
-            except (KafkaTimeoutError, KafkaConnectionError):  # its buffer is full, or no metadata: nothing was taken
+            except (
+                KafkaTimeoutError,
+                KafkaConnectionError,
+            ):  # a full buffer, or no metadata: nothing was taken
                 self._in_vain(topic, attempt)
             except MessageSizeTooLargeError as error:
                 raise SendFailed(f"a record for {topic} is larger than {MAX_BYTES} bytes") from error
             except KafkaError as error:
                 raise failed(topic, error) from error
+            else:
+                return future
         raise gave_up(topic, self._patience_s)
 
     async def _acknowledged(self, topic: str, future: asyncio.Future[Any]) -> None:

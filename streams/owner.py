@@ -1,7 +1,8 @@
 """The partitions that this worker owns, from assignment to revocation, and all that beats once a second.
 
-An assignment starts afresh: whoever had a partition before, its state is restored from the facts. Checkpoints come on
-a timer, at a revocation (best effort: what is not saved is folded again by the next owner) and at a stop.
+An assignment starts afresh: whoever had a partition before, its state is restored from the facts.
+Checkpoints come on a timer, at a revocation (best effort: what is not saved is folded again by the next
+owner) and at a stop.
 """
 
 from __future__ import annotations
@@ -143,7 +144,9 @@ class PartitionOwner:
         """None once what is assigned is restored."""
         if not self._assigned:
             return "no assignment yet"
-        waiting = [f"{tp.topic}-{tp.partition}" for tp, (_, partition) in self._owned.items() if not partition.ready]
+        waiting = [
+            f"{tp.topic}-{tp.partition}" for tp, (_, partition) in self._owned.items() if not partition.ready
+        ]
         return f"restoring {', '.join(sorted(waiting))}" if waiting else None
 
     def _new_partition(self, tp: TP) -> Partition:

@@ -1,7 +1,8 @@
 """One owned partition: restore its stage, fold what is delivered, send what comes of it, keep it durable.
 
-A partition lives for one generation of the consumer group. `next` is the offset below which everything is applied.
-`_turn` is held while records are applied and their output handed over, so that a checkpoint never falls between.
+A partition lives for one generation of the consumer group. `next` is the offset below which everything is
+applied. `_turn` is held while records are applied and their output handed over, so that a checkpoint
+never falls between.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class Partition:
             self._pending_config = config
 
     async def deliver(self, chunk: Chunk) -> None:
-        """Fold what of the chunk is new; if something before it was lost on the way, read that again instead."""
+        """Fold what of the chunk is new; if something before it was lost, read that again instead."""
         await self._restored.wait()
         async with self._turn:
             if self._closed or chunk.end <= self.next:
@@ -115,7 +116,7 @@ class Partition:
                     await self._send(self.stage.tick(now_us))
 
     async def checkpoint(self) -> int | None:
-        """Make all that is applied durable: the offset that may now be committed, None if there was nothing new."""
+        """Make all that is applied durable: the offset that may be committed, None if nothing was new."""
         if not self.ready:
             return None
         async with self._saving:  # one at a time, or two unfinished ones could take both slots

@@ -1,4 +1,4 @@
-"""The topics that tidegate needs: what they must look like, how to declare them, and whether they are there."""
+"""The topics that tidegate needs: what they look like, how to declare them, and whether they are there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from streams.outbox import MAX_BYTES
 PARTITIONS: Final = 4  # of the inputs and the roll-ups: as many workers can share the work
 INPUT_BYTES: Final = 1024 * 1024
 DEAD_LETTER_BYTES: Final = 2 * INPUT_BYTES  # any input, and why it could not be read
-STAGES: Final = (*topics.INPUTS, topics.ROLLUPS, topics.FINDINGS)  # each is read by a stage, with a state beside it
+STAGES: Final = (*topics.INPUTS, topics.ROLLUPS, topics.FINDINGS)  # read by a stage, with a state beside
 CREATE_TIMEOUT_MS: Final = 30_000
 
 _NewTopic: Any = NewTopic  # aiokafka is annotated in part only
@@ -44,7 +44,7 @@ class Topic(NamedTuple):
 
 def needed(config: Config, partitions: int = PARTITIONS) -> list[Topic]:
     """Every topic of contract section 2."""
-    many = {topic: partitions for topic in (*topics.INPUTS, topics.ROLLUPS)}
+    many = dict.fromkeys((*topics.INPUTS, topics.ROLLUPS), partitions)
     wanted = [Topic(name, partitions, _input_settings()) for name in topics.INPUTS]
     wanted.append(Topic(topics.ROLLUPS, partitions, {}))
     single = (topics.FINDINGS, topics.COMMANDS, topics.RESULTS, topics.APPROVALS, topics.ALERTS)
@@ -63,7 +63,9 @@ def _dead_letter_settings() -> dict[str, str]:
     return {"max.message.bytes": str(DEAD_LETTER_BYTES)}
 
 
-async def declare(config: Config, partitions: int = PARTITIONS, replication: int = 1) -> list[tuple[Topic, bool]]:
+async def declare(
+    config: Config, partitions: int = PARTITIONS, replication: int = 1
+) -> list[tuple[Topic, bool]]:
     """Create what is missing, leave alone what is there: every needed topic, and whether it is new."""
     wanted = needed(config, partitions)
     admin = await connect(config.kafka)
@@ -71,7 +73,9 @@ async def declare(config: Config, partitions: int = PARTITIONS, replication: int
         there = set(await admin.list_topics())
         missing = [topic for topic in wanted if topic.name not in there]
         if missing:
-            requests = [_NewTopic(t.name, t.partitions, replication, topic_configs=dict(t.settings)) for t in missing]
+            requests = [
+                _NewTopic(t.name, t.partitions, replication, topic_configs=dict(t.settings)) for t in missing
+            ]
             _check(await admin.create_topics(requests, timeout_ms=CREATE_TIMEOUT_MS))
     finally:
         await admin.close()
@@ -89,7 +93,9 @@ async def verify(config: Config) -> None:
     """Raise one error that names everything wrong with the topics."""
     admin = await connect(config.kafka)
     try:
-        found = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if not t["error_code"]}
+        found = {
+            t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if not t["error_code"]
+        }
     finally:
         await admin.close()
     wrong = problems(config, found)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams import facts
+from schemas.config import Kafka
+from streams import broker, facts
 from streams.facts import PARTITION, Restored, Row, UnknownFormat, Writer, select
-from streams.stage import Fact
+from streams.topics import _NewTopic as NewTopic
 
 
 def checkpoint(writer: Writer, at: int, states: dict[bytes, bytes], *, complete: bool = True) -> list[Row]:
@@ -109,7 +112,7 @@ def truth(at: int) -> dict[bytes, bytes]:
 
 @given(st.lists(st.tuples(st.integers(1, 6), st.booleans()), max_size=12))
 def test_restore_is_the_fold_up_to_the_last_complete_checkpoint(plan: list[tuple[int, bool]]) -> None:
-    """Owners come, crash in mid-checkpoint and go: what is restored is always the true state at its `next`."""
+    """Owners come, crash in mid-checkpoint and go: what is restored is always the true state."""
     rows: list[Row] = []
     writer, at, last_complete = Writer({}, b"0" * 12), 0, 0
     for n, (advance, complete) in enumerate(plan, 1):
@@ -125,3 +128,27 @@ def test_restore_is_the_fold_up_to_the_last_complete_checkpoint(plan: list[tuple
         restored = select(compacted(rows))
         assert restored.next == last_complete
         assert as_dict(restored) == truth(last_complete)
+
+
+@pytest.mark.kafka
+def test_facts_are_read_back_from_a_real_log(kafka: str, topic_prefix: str) -> None:
+    """The last complete checkpoint, without the unfinished one after it and without a zombie's older facts."""
+    settings, topic = Kafka(bootstrap_servers=kafka), f"{topic_prefix}state"
+    owner, zombie = Writer({}, b"o" * 12), Writer({}, b"z" * 12)
+    rows = checkpoint(owner, 10, {b"a": b"10", b"b": b"10"}) + checkpoint(owner, 20, {b"a": b"20"})
+    rows += checkpoint(zombie, 15, {b"a": b"15"}) + checkpoint(owner, 30, {b"b": b"30"}, complete=False)
+
+    async def scenario() -> Restored:
+        admin = await broker.connect(settings)
+        await admin.create_topics([NewTopic(topic, 1, 1)])
+        await admin.close()
+        producer = broker.new_producer(settings)
+        await producer.start()
+        for key, value in rows:
+            await producer.send(topic, value, key, partition=0)
+        await producer.stop()
+        return await facts.read(settings, topic, 0)
+
+    restored = asyncio.run(asyncio.wait_for(scenario(), 30))
+    assert (restored.next, restored.position) == (20, b"position 20")
+    assert as_dict(restored) == {b"a": b"20", b"b": b"10"}

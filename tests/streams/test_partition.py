@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schemas.config import Config, Kafka
+from schemas.config import Config
 from schemas.topics import COMMANDS, REQUESTS, STATE, Record
 from streams import facts
 from streams.errors import TidegateError
@@ -41,9 +41,9 @@ class FakeProducer:
 class Bench:
     """A restored partition with everything around it faked. `log_start`: what is older has expired."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, found: Restored = Restored(0, None, [], {})) -> None:
-        async def read(kafka: Kafka, topic: str, number: int) -> Restored:
-            return found
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, found: Restored | None = None) -> None:
+        async def read(*_: object) -> Restored:
+            return select([]) if found is None else found
 
         async def rewind(offset: int) -> int:
             self.rewound.append(offset)

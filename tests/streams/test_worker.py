@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+import aiohttp
 import msgspec
 import pytest
 from aiokafka import TopicPartition
@@ -129,7 +130,7 @@ async def undisturbed(config: Config) -> tuple[Outputs, list[ToyStage]]:
 async def until_written(config: Config, at_least: int) -> None:
     """Wait until so many ids were written."""
     async with asyncio.timeout(WAIT_S):
-        while len(await written(config)) < at_least:
+        while len(await written(config)) < at_least:  # noqa: ASYNC110  (waits for another process)
             await asyncio.sleep(0.2)
 
 
@@ -146,7 +147,7 @@ async def committed(config: Config) -> list[int | None]:
 
 @pytest.mark.kafka
 def test_kill_9_a_join_and_a_leave_change_nothing(kafka: str, start: Callable[[Config], Worker]) -> None:
-    """The ids written, and the content of each, are those of an undisturbed fold; so is the state left behind."""
+    """Ids and contents written are those of an undisturbed fold, and so is the state left behind."""
     config = fresh(kafka)
 
     async def scenario() -> None:
@@ -179,6 +180,63 @@ async def compare_state(config: Config, stages: list[ToyStage]) -> None:
         assert restored.next == stage.applied
         assert dict(restored.facts) == {fact.subject: fact.state for fact in stage.changed()}
     assert await committed(config) == [stage.applied for stage in stages]
+
+
+@pytest.mark.kafka
+def test_a_zombie_that_wakes_spoils_nothing(kafka: str, start: Callable[[Config], Worker]) -> None:
+    """A worker that was stopped until it lost its partitions goes on, and neither outputs nor state suffer."""
+    config = fresh(kafka)
+
+    async def scenario() -> None:
+        await topics.declare(config)
+        zombie = start(config)
+        await write_bursts(config, 5)
+        await until_written(config, 20)
+        os.kill(zombie.process.pid, signal.SIGSTOP)
+        owner = start(config)
+        await write_bursts(config, 5)
+        await owner.until("assigned")
+        os.kill(zombie.process.pid, signal.SIGCONT)
+        await write_bursts(config, 5)
+        expected, stages = await undisturbed(config)
+        await until_written(config, len(expected))
+        assert owner.signalled(signal.SIGTERM) == 0, owner.log.read_text()
+        assert zombie.signalled(signal.SIGTERM) == 0, zombie.log.read_text()
+        assert await written(config) == expected
+        await compare_state(config, stages)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.kafka
+def test_a_worker_says_how_it_is(kafka: str, start: Callable[[Config], Worker]) -> None:
+    """Healthy and ready once everything is restored, with metrics; SIGHUP keeps it running."""
+    config = fresh(kafka)
+
+    async def scenario() -> None:
+        await topics.declare(config)
+        worker = start(config)
+        await worker.until('"event": "listening"')
+        listening = next(line for line in worker.log.read_text().splitlines() if '"listening"' in line)
+        url = f"http://127.0.0.1:{msgspec.json.decode(listening)['port']}"
+        async with aiohttp.ClientSession() as session, asyncio.timeout(WAIT_S):
+            while await fetch(session, f"{url}/-/ready") != (200, "ready\n"):
+                await asyncio.sleep(0.1)
+            os.kill(worker.process.pid, signal.SIGHUP)
+            while (
+                'tidegate_reloads_total{outcome="kept"} 1.0'
+                not in (await fetch(session, f"{url}/metrics"))[1]
+            ):
+                await asyncio.sleep(0.1)
+            assert await fetch(session, f"{url}/-/healthy") == (200, "healthy\n")
+        assert worker.signalled(signal.SIGINT) == 0, worker.log.read_text()
+
+    asyncio.run(scenario())
+
+
+async def fetch(session: aiohttp.ClientSession, url: str) -> tuple[int, str]:
+    async with session.get(url) as response:
+        return response.status, await response.text()
 
 
 @pytest.mark.kafka

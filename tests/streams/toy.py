@@ -41,7 +41,7 @@ class ToyStage:
             time.sleep(self.slow_s)
         return Applied(outgoing, Counter({("events", "applied"): len(records)}))
 
-    def tick(self, now_us: int) -> list[Outgoing]:
+    def tick(self, now_us: int) -> list[Outgoing]:  # noqa: ARG002
         """Nothing."""
         return []
 
@@ -57,9 +57,7 @@ class ToyStage:
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
         """The inverse of the two."""
         self.applied = msgspec.msgpack.decode(position, type=int)
-        self.sums = {
-            fact.subject: msgspec.msgpack.decode(fact.state, type=tuple[int, int]) for fact in facts
-        }
+        self.sums = {fact.subject: msgspec.msgpack.decode(fact.state, type=tuple[int, int]) for fact in facts}
 
     def reconfigure(self, config: Config) -> None:
         """Nothing to configure."""
