@@ -58,6 +58,12 @@ def read(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> tuple[Co
     return None if report.has_error() else config, report.problems
 
 
+def defaults(rules: Rules) -> Config:
+    """The configuration that no file changes."""
+    config = Config(rules={name: cls() for name, cls in rules.items()})
+    return structs.replace(config, version=version_of(config))
+
+
 def version_of(config: Config) -> str:
     """12 hexadecimal digits that depend on the part of the configuration that decisions depend on, alone."""
     decisive = {
@@ -167,4 +173,4 @@ def _describe(cls: type[msgspec.Struct]) -> inspect.StructType:
     return cast("inspect.StructType", inspect.type_info(cls))
 
 
-__all__ = ["Rules", "check", "load", "read", "version_of"]
+__all__ = ["Rules", "check", "defaults", "load", "read", "version_of"]

@@ -27,7 +27,7 @@ NEVER: Final = 10**24  # nano-dollars: the allowance of a budget that is not jud
 
 
 class Settings(RuleSettings, frozen=True, rename={"for_": "for"}):
-    for_: Annotated[Seconds, Meta(ge=0, description="how long the rate must be too high")] = Seconds(60)
+    for_: Annotated[Seconds, Meta(description="how long the rate must be too high")] = Seconds(60)
 
 
 class HourlySpend(BudgetRule[Settings]):

@@ -1,0 +1,259 @@
+"""The command line (contract section 6): results on stdout, logs on stderr; exit 0 ok, 1 failure, 2 usage.
+
+A user's mistake is answered with one line that names it, never with a traceback.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated, Final
+
+import structlog
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+from rich.table import Table
+
+from detectors import RULES
+from schemas.config import Config, RuleSettings
+from schemas.outputs import Alert, Command, Finding
+from schemas.topics import BILLING, REQUESTS, SCALING
+from streams import configuration, logs, narration
+from streams.errors import ConfigError, TidegateError, UsageError
+from streams.lines import STDIN
+from streams.replay import Replay
+from streams.stages import build_stage, encode
+
+DEFAULT_CONFIG: Final = "tidegate.yaml"
+INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
+
+app = typer.Typer(
+    name="tidegate",
+    help="Watches the telemetry of inference endpoints as it streams through Kafka, and pulls the brake on money.",
+    epilog="First look: [bold]tidegate demo[/bold]. From files, no broker: [bold]tidegate replay --help[/bold].",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
+app.add_typer(topics_app, name="topics")
+
+
+class Output(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="TIDEGATE_CONFIG",
+        show_envvar=True,
+        help=f"The configuration; {DEFAULT_CONFIG} where none is named.",
+    ),
+]
+OutputForm = Annotated[
+    Output, typer.Option("--output", "-o", help="table: for people; json: one object a line, for programs.")
+]
+
+
+def main() -> None:
+    """The program. Maps what a person can mend to one line and an exit code."""
+    try:
+        app()
+    except ConfigError as e:
+        print(e, file=sys.stderr)
+        sys.exit(e.exit_code)
+    except TidegateError as e:
+        print(f"tidegate: {e}", file=sys.stderr)
+        sys.exit(e.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader, `head` for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+@app.command()
+def demo(
+    kafka: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="Use this Kafka instead of starting one.")
+    ] = None,
+    output: OutputForm = Output.TABLE,
+    seed: Annotated[int, typer.Option(help="Of the simulated fleet: the same seed plays the same hour.")] = 1,
+) -> None:
+    """The whole thing, nothing to install: a real Kafka, a worker, and a fleet with three incidents.
+
+    Starts Apache Kafka (the first time it fetches 46 MB) and a worker, writes an hour of history of 200 endpoints,
+    then plays 45 seconds live: a 9x request surge, a runaway from 3 to 40 replicas, and an hour's allowance blown.
+    Shows findings and commands as they happen, sums up, and leaves nothing behind. Exits with 0 only if all three
+    were caught, acted on and restored.
+    """
+    from streams.demo.orchestrate import DemoOptions, run_demo  # noqa: PLC0415 -- Faust and Kafka: a second to import
+
+    sys.exit(run_demo(DemoOptions(kafka=kafka, output=output.value, seed=seed)))
+
+
+@app.command()
+def run(config: ConfigFile = None) -> None:
+    """The worker: reads events, writes findings, commands and alerts.
+
+    Runs until SIGTERM or SIGINT, then drains, writes a checkpoint and exits with 0. SIGHUP reads the configuration
+    again, and keeps the old one if the new one is bad. As many workers as the topics have partitions share the work.
+    Metrics and health are on [bold]http.port[/bold] (127.0.0.1:9464): /metrics, /-/healthy, /-/ready.
+    """
+    from streams.worker import run as run_worker  # noqa: PLC0415 -- Faust: half a second to import
+
+    logs.configure()
+    path = _path(config)
+    loaded = configuration.load(path, _settings(), os.environ)
+    sys.exit(run_worker(loaded, build_stage, reload=lambda: _reloaded(path)))
+
+
+@app.command()
+def replay(
+    requests: Annotated[str | None, typer.Option(metavar="FILE", help="Request events.")] = None,
+    scaling: Annotated[str | None, typer.Option(metavar="FILE", help="Scaling events.")] = None,
+    billing: Annotated[str | None, typer.Option(metavar="FILE", help="Billing events.")] = None,
+    config: ConfigFile = None,
+    output: OutputForm = Output.TABLE,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any line could not be read.")] = False,
+) -> None:
+    """The same decisions from files, no broker: what would have been found and commanded.
+
+    Files are NDJSON (one event a line, the fields of the topics) or CSV (the same names in its first line); `-` is
+    standard input. Findings and commands are printed in event order. A line that cannot be read is reported on
+    stderr with its number, counted and skipped. For one partition of a topic, findings are those of the worker,
+    byte for byte.
+    """
+    named = {REQUESTS: requests, SCALING: scaling, BILLING: billing}
+    files = {topic: name for topic, name in named.items() if name is not None}
+    if not files:
+        raise UsageError("replay: expected at least one of --requests, --scaling and --billing")
+    if list(files.values()).count(STDIN) > 1:
+        raise UsageError(f"replay: only one input can be {STDIN} (standard input)")
+    sys.exit(_replay(_load_or_default(config), files, output, strict=strict))
+
+
+@app.command()
+def check(config: ConfigFile = None, output: OutputForm = Output.TABLE) -> None:
+    """Reads the configuration and prints each problem with its line. Touches no network."""
+    path = _path(config)
+    loaded, problems = configuration.read(path, _settings(), os.environ)
+    for problem in problems:
+        print(narration.as_json(problem._asdict()) if output is Output.JSON else problem)
+    if loaded is None:
+        sys.exit(1)
+    if output is Output.TABLE:
+        summary = f"{len(loaded.endpoints)} endpoints, {len(loaded.budgets)} budgets, {len(loaded.rules)} rules"
+        print(f"{path}: ok (version {loaded.version}, mode {loaded.mode}, {summary})")
+
+
+@app.command()
+def version(output: OutputForm = Output.TABLE) -> None:
+    """The version of tidegate."""
+    number = installed_version("tidegate")
+    print(narration.as_json({"version": number}) if output is Output.JSON else f"tidegate {number}")
+
+
+@topics_app.command()
+def create(
+    config: ConfigFile = None,
+    partitions: Annotated[int, typer.Option(min=1, help="Of each input topic.")] = 4,
+    replication: Annotated[int, typer.Option(min=1, help="Replicas of each partition; 3 in production.")] = 1,
+    output: OutputForm = Output.TABLE,
+) -> None:
+    """Declares the topics. What is there already is left as it is."""
+    from streams.topics import declare  # noqa: PLC0415 -- aiokafka: a moment to import
+
+    declared = asyncio.run(declare(_load_or_default(config), partitions, replication))
+    table = Table("topic", "partitions", "")
+    for topic, is_new in declared:
+        if output is Output.JSON:
+            print(narration.as_json({"topic": topic.name, "partitions": topic.partitions, "created": is_new}))
+        table.add_row(topic.name, str(topic.partitions), "created" if is_new else "was there")
+    if output is Output.TABLE:
+        Console().print(table)
+
+
+def _settings() -> dict[str, type[RuleSettings]]:
+    return {name: rule.Settings for name, rule in RULES.items()}
+
+
+def _path(config: Path | None) -> Path:
+    return Path(DEFAULT_CONFIG) if config is None else config
+
+
+def _load_or_default(config: Path | None) -> Config:
+    """The configuration; the defaults where none was named and there is none."""
+    path = _path(config)
+    if config is None and not path.exists():
+        print(f"tidegate: no {DEFAULT_CONFIG} here, using the defaults", file=sys.stderr)
+        return configuration.defaults(_settings())
+    return configuration.load(path, _settings(), os.environ)
+
+
+def _reloaded(path: Path) -> Config | None:
+    """The configuration read again; None, and every problem in the log, if it is bad."""
+    loaded, problems = configuration.read(path, _settings(), os.environ)
+    log = structlog.get_logger("tidegate.config")
+    for problem in problems:
+        log.warning("configuration", problem=str(problem))
+    if loaded is None:
+        log.error("configuration kept: the new one has errors", file=str(path))
+    return loaded
+
+
+def _replay(config: Config, files: dict[str, str], output: Output, *, strict: bool) -> int:
+    bad = 0
+
+    def complain(file: str, line: int, reason: str) -> None:
+        nonlocal bad
+        bad += 1
+        print(f"{file}:{line}: {reason}", file=sys.stderr)
+
+    begun = time.perf_counter()
+    found = commanded = 0
+    with _progress(files) as progress:
+        job = Replay(config, files, complain, progress)
+        for value in job.run():
+            found += isinstance(value, Finding)
+            commanded += isinstance(value, Command)
+            if not isinstance(value, Alert):
+                _print(value, output)
+    read = sum(count for (_, outcome), count in job.counts.items() if outcome in ("accepted", "late"))
+    late = sum(count for (_, outcome), count in job.counts.items() if outcome == "late")
+    seconds = time.perf_counter() - begun
+    summary = f"{read} events read in {seconds:.1f} s ({late} late, {bad} bad); {found} findings, {commanded} commands"
+    print(f"tidegate: {summary}", file=sys.stderr)
+    return 1 if read == 0 or (strict and bad) else 0
+
+
+def _print(value: Finding | Command, output: Output) -> None:
+    if output is Output.JSON:
+        sys.stdout.buffer.write(encode(value) + b"\n")
+        return
+    print(narration.sentence(value))
+
+
+@contextmanager
+def _progress(files: dict[str, str]) -> Iterator[Callable[[int], None]]:
+    """A bar on stderr over the bytes of the files, on a terminal only; yields what to call with bytes read."""
+    console = Console(stderr=True)
+    sizes = [Path(name).stat().st_size for name in files.values() if name != STDIN and Path(name).is_file()]
+    total = sum(sizes) if len(sizes) == len(files) else None
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("reading", total=total)
+        yield lambda count: bar.advance(task, count)

@@ -1,0 +1,33 @@
+"""Findings and commands as a person reads them, a line each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from actions.wording import what_is_wrong, what_was_done
+from schemas.outputs import Command, Finding, Status
+
+
+def as_json(fields: dict[str, Any]) -> str:
+    """One object on one line."""
+    return orjson.dumps(fields).decode()
+
+
+def of_finding(finding: Finding) -> str:
+    """`critical: acme/bert has 40 replicas ...`, without the time."""
+    match finding.status:
+        case Status.OPEN:
+            return f"{finding.severity}: {what_is_wrong(finding)}"
+        case Status.UPDATE:
+            return f"{finding.severity}, goes on: {what_is_wrong(finding)}"
+        case Status.RESOLVED:
+            return f"resolved: {finding.rule} on {finding.subject}"
+
+
+def sentence(value: Finding | Command) -> str:
+    """Time, kind and sentence: a line of `replay`."""
+    if isinstance(value, Finding):
+        return f"{value.at}  finding  {of_finding(value)}"
+    return f"{value.issued_at}  command  {what_was_done(value)}"

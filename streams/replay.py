@@ -1,0 +1,95 @@
+"""`tidegate replay`: the same decisions from files, without a broker.
+
+Each input goes through its own endpoint stage, as one partition of its topic would. What the three emit is merged by
+event time, then topic, then place in the file, and goes on to the budget stage and the action stage. Everything is
+pulled through in chunks, so memory does not grow with the files.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import IO, Final
+
+from schemas.config import Config
+from schemas.decode import EVENTS
+from schemas.events import BadEvent
+from schemas.outputs import Alert, Command, Finding, Rollup
+from schemas.topics import BILLING, REQUESTS, SCALING
+from schemas.units import US, from_rfc3339
+from streams.lines import Line, opened, read
+from streams.stages import ActionStage, BillingStage, BudgetStage, CoreStage, RequestStage, ScalingStage
+
+CHUNK: Final = 4000  # lines folded at once
+ORDER: Final = (SCALING, BILLING, REQUESTS)  # of two things at one moment, what costs comes first
+
+Emitted = tuple[int, int, int, Finding | Rollup]
+
+
+@dataclass
+class Replay:
+    """A replay of files (input topic -> file name, `-` for standard input), and what it counted.
+
+    `complain(file, line number, reason)` is called for each bad line, `progress(bytes)` for each block read.
+    """
+
+    config: Config
+    files: Mapping[str, str]
+    complain: Callable[[str, int, str], None]
+    progress: Callable[[int], None] = lambda _: None
+    now_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
+
+    def run(self) -> Iterator[Finding | Command | Alert]:
+        """What is found and commanded, in event order."""
+        with ExitStack() as stack:
+            sources = {topic: stack.enter_context(opened(name)) for topic, name in self.files.items()}
+            streams = [self._emitted(rank, topic, sources[topic]) for rank, topic in enumerate(ORDER) if topic in sources]
+            yield from self._decided(heapq.merge(*streams))
+
+    def _emitted(self, rank: int, topic: str, file: IO[bytes]) -> Iterator[Emitted]:
+        """What an input's endpoint stage emits, with the running maximum of event time to merge by."""
+        stage = _stage(topic, self.config)
+        clock_us = number = 0
+        for chunk in _chunks(read(file, EVENTS[topic], self.now_ms, self.progress)):
+            values, counts = stage.fold(chunk)
+            self.counts.update({(topic, *label[1:]): count for label, count in counts.items()})
+            for value in values:
+                if isinstance(value, BadEvent):
+                    self.complain(self.files[topic], value.offset, f"{value.why}: {value.message}")
+                elif isinstance(value, Finding | Rollup):
+                    clock_us, number = max(clock_us, _time_us(value)), number + 1
+                    yield clock_us, rank, number, value
+
+    def _decided(self, emitted: Iterable[Emitted]) -> Iterator[Finding | Command | Alert]:
+        budgets, actions = BudgetStage(self.config, 0), ActionStage(self.config, 0)
+        second = 0
+        for clock_us, _, _, value in emitted:
+            if clock_us // US > second:
+                second = clock_us // US
+                overdue = actions.overdue(clock_us)
+                if overdue is not None:
+                    yield from actions.apply_value(overdue)
+            findings = budgets.apply_value(value) if isinstance(value, Rollup) else [value]
+            for finding in findings:
+                yield finding
+                yield from actions.apply_value(finding)
+
+
+def _stage(topic: str, config: Config) -> CoreStage:
+    kinds: dict[str, Callable[..., CoreStage]] = {REQUESTS: RequestStage, SCALING: ScalingStage, BILLING: BillingStage}
+    return kinds[topic](config, 0, keyed=False)
+
+
+def _chunks(lines: Iterator[Line]) -> Iterator[list[Line]]:
+    while chunk := list(islice(lines, CHUNK)):
+        yield chunk
+
+
+def _time_us(value: Finding | Rollup) -> int:
+    return value.time_us if isinstance(value, Rollup) else from_rfc3339(value.at)
