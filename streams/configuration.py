@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, cast
+from zoneinfo import available_timezones
 
 import msgspec
 from msgspec import inspect, structs
@@ -141,8 +142,17 @@ class _Builder:
         own = {
             "rules": lambda value, at: self._settings(value, at, layers, only_given=True),
             "actions": lambda value, at: self._actions(value, at, kind),
+            "timezone": self._timezone,
         }
         return self._reader.fields(node, kind, path, own)
+
+    def _timezone(self, node: Node, path: KeyPath) -> Any:
+        name = self._reader.read(node, inspect.StrType(), path)
+        known = available_timezones()
+        if name is INVALID or name in known:
+            return name
+        self._report.error(path, f"unknown time zone '{name}'{nearest(name, known)}")
+        return INVALID
 
     def _settings(
         self, node: Node | None, path: KeyPath, layers: Layers, *, only_given: bool = False

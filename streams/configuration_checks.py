@@ -8,11 +8,9 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 from typing import Final
-from zoneinfo import available_timezones
 
 from schemas.config import Config, Mode, Security
 from streams.typed_yaml import Report
-from streams.values import nearest
 
 _SERVERS: Final = re.compile(r"\s*[^\s,:/]+:\d{1,5}\s*|\s*\[[0-9a-fA-F:.]+\]:\d{1,5}\s*")
 _WILDCARDS: Final = re.compile(r"[*?\[]")
@@ -22,7 +20,6 @@ def check_meaning(config: Config, report: Report) -> None:
     """Report what is wrong with the whole; warnings only where there is no error left to cause them."""
     _servers(config, report)
     _security(config.kafka.security, report)
-    _timezones(config, report)
     if report.has_error():
         return
     _unused_security(config.kafka.security, report)
@@ -45,24 +42,17 @@ def _servers(config: Config, report: Report) -> None:
 
 def _security(security: Security, report: Report) -> None:
     path = ("kafka", "security")
-    if report.has_error(path):
-        return
-    if security.protocol.startswith("SASL"):
-        if not security.username:
-            report.error((*path, "username"), f"is required with protocol {security.protocol}")
-        if not security.password:
-            message = f"is required with protocol {security.protocol}, or password_file"
-            report.error((*path, "password"), message)
-    if security.key_file is not None and security.certificate_file is None:
+    sasl = f"is required with protocol {security.protocol}" if security.protocol.startswith("SASL") else None
+    if sasl and not security.username:
+        report.error((*path, "username"), sasl)
+    if sasl and not security.password and not report.is_wrong((*path, "password_file")):
+        report.error((*path, "password"), f"{sasl}, or password_file")
+    if (
+        security.key_file
+        and not security.certificate_file
+        and not report.is_wrong((*path, "certificate_file"))
+    ):
         report.error((*path, "key_file"), "is of no use without certificate_file")
-
-
-def _timezones(config: Config, report: Report) -> None:
-    known = available_timezones()
-    for name, budget in config.budgets.items():
-        if budget.timezone not in known:
-            message = f"unknown time zone '{budget.timezone}'{nearest(budget.timezone, known)}"
-            report.error(("budgets", name, "timezone"), message)
 
 
 def _unused_security(security: Security, report: Report) -> None:

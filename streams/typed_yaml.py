@@ -63,9 +63,9 @@ class Report:
         """Whether there is an error at the key itself."""
         return path in self._errors
 
-    def has_error(self, path: KeyPath = ()) -> bool:
-        """Whether there is an error at the key or below; of all keys, also one that is repeated."""
-        return any(key[: len(path)] == path for key in self._errors) or (not path and bool(self._repeated))
+    def has_error(self) -> bool:
+        """Whether there is an error anywhere."""
+        return bool(self._errors or self._repeated)
 
     @property
     def problems(self) -> list[Problem]:

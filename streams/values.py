@@ -27,11 +27,11 @@ class MismatchError(ValueError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """The end of a message about a word that is not known."""
-    names = sorted(known)
-    close = get_close_matches(word, names, n=1) or get_close_matches(word.lower(), names, n=1)
+    names = {name.lower(): name for name in sorted(known)}
+    close = get_close_matches(word.lower(), names, n=1)
     if close:
-        return f"; did you mean '{close[0]}'?"
-    return f"; known are {', '.join(names)}" if 0 < len(names) <= 20 else ""
+        return f"; did you mean '{names[close[0]]}'?"
+    return f"; known are {', '.join(names.values())}" if 0 < len(names) <= 20 else ""
 
 
 def shown(value: object) -> str:
