@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 BATCH_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
 CHECKPOINT_BUCKETS_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
-# what a stage may count (`Applied.counts`): name -> help and labels; the topic of events is the shell's to add
+# what a stage may count (`Applied.counts`): name -> help and labels; the shell adds the topic of events
 COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "events": ("Events read, by what became of them.", ("topic", "outcome")),
     "findings": ("Findings written.", ("rule", "status", "severity")),

@@ -29,6 +29,7 @@ from streams.partition import Links, Partition
 from streams.stage import Stage
 
 TICK_S: Final = 1.0
+RESTORES: Final = 16  # partitions restored at a time, each with a connection of its own
 STALLED_S: Final = 15.0  # without a beat for that long the loop is not healthy
 REVOKE_SHARE: Final = 0.5  # of the session time-out may go into the checkpoint of a revocation
 PRODUCER_STOP_S: Final = 5.0
@@ -55,6 +56,7 @@ class PartitionOwner:
         self.port: int | None = None
         self._stages, self._clock, self._reload = stages, clock, reload
         self._owned: dict[TP, tuple[int, Partition]] = {}
+        self._restoring = asyncio.Semaphore(RESTORES)
         self._assigned = False
         self._beat = time.monotonic()
         self._producer: Any = None
@@ -167,7 +169,8 @@ class PartitionOwner:
         self._assigned = False
 
     async def _restore(self, tp: TP, partition: Partition) -> None:
-        await partition.restore()
+        async with self._restoring:
+            await partition.restore()
         self._may_commit(tp, partition, partition.next)  # saved by the last owner, perhaps too late to commit
 
     async def _save(self, tp: TP, partition: Partition) -> None:
@@ -186,6 +189,8 @@ class PartitionOwner:
 
     async def _tick(self) -> None:
         self._beat = time.monotonic()
+        if not self._owned:
+            return  # the consumer may not even have started
         now_us, here = self._clock(), self.app.consumer.assignment()
         for tp, (_, partition) in list(self._owned.items()):
             partition.measure(self.app.consumer.highwater(tp) if tp in here else None, now_us)

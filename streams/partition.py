@@ -110,7 +110,7 @@ class Partition:
 
     async def tick(self, now_us: int) -> None:
         """Send what only the wall clock can know."""
-        if self.ready and not self._turn.locked():  # a busy partition is not silent
+        if self.ready:
             async with self._turn:
                 if not self._closed:
                     await self._send(self.stage.tick(now_us))
@@ -135,6 +135,10 @@ class Partition:
 
     def measure(self, log_end: int | None, now_us: int) -> None:
         """Tell the metrics how far behind this partition is."""
+        if self.ready and log_end is not None and log_end < self.next:
+            self._log.error(
+                "the log ends before what was applied: was it recreated?", log_end=log_end, next=self.next
+            )
         seen_us = self.stage.event_time_us
         records = None if log_end is None else log_end - self.next
         self._metrics.lag(

@@ -132,7 +132,7 @@ def test_restore_is_the_fold_up_to_the_last_complete_checkpoint(plan: list[tuple
 
 @pytest.mark.kafka
 def test_facts_are_read_back_from_a_real_log(kafka: str, topic_prefix: str) -> None:
-    """The last complete checkpoint, without the unfinished one after it and without a zombie's older facts."""
+    """The last complete checkpoint, without the unfinished one and without a zombie's older facts."""
     settings, topic = Kafka(bootstrap_servers=kafka), f"{topic_prefix}state"
     owner, zombie = Writer({}, b"o" * 12), Writer({}, b"z" * 12)
     rows = checkpoint(owner, 10, {b"a": b"10", b"b": b"10"}) + checkpoint(owner, 20, {b"a": b"20"})

@@ -184,7 +184,7 @@ async def compare_state(config: Config, stages: list[ToyStage]) -> None:
 
 @pytest.mark.kafka
 def test_a_zombie_that_wakes_spoils_nothing(kafka: str, start: Callable[[Config], Worker]) -> None:
-    """A worker that was stopped until it lost its partitions goes on, and neither outputs nor state suffer."""
+    """A worker that was stopped until it lost its partitions wakes, and no output and no state suffers."""
     config = fresh(kafka)
 
     async def scenario() -> None:
@@ -220,18 +220,19 @@ def test_a_worker_says_how_it_is(kafka: str, start: Callable[[Config], Worker]) 
         listening = next(line for line in worker.log.read_text().splitlines() if '"listening"' in line)
         url = f"http://127.0.0.1:{msgspec.json.decode(listening)['port']}"
         async with aiohttp.ClientSession() as session, asyncio.timeout(WAIT_S):
-            while await fetch(session, f"{url}/-/ready") != (200, "ready\n"):
-                await asyncio.sleep(0.1)
+            await until_served(session, f"{url}/-/ready", "ready")
             os.kill(worker.process.pid, signal.SIGHUP)
-            while (
-                'tidegate_reloads_total{outcome="kept"} 1.0'
-                not in (await fetch(session, f"{url}/metrics"))[1]
-            ):
-                await asyncio.sleep(0.1)
+            await until_served(session, f"{url}/metrics", 'tidegate_reloads_total{outcome="kept"} 1.0')
             assert await fetch(session, f"{url}/-/healthy") == (200, "healthy\n")
         assert worker.signalled(signal.SIGINT) == 0, worker.log.read_text()
 
     asyncio.run(scenario())
+
+
+async def until_served(session: aiohttp.ClientSession, url: str, text: str) -> None:
+    """Wait until a line of the answer is the text."""
+    while text not in (await fetch(session, url))[1].splitlines():  # noqa: ASYNC110  (in another process)
+        await asyncio.sleep(0.1)
 
 
 async def fetch(session: aiohttp.ClientSession, url: str) -> tuple[int, str]:
