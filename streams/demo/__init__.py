@@ -1,4 +1,4 @@
-"""`tidegate demo`: a real Kafka, a real worker and a simulated fleet; three incidents, and what became of them."""
+"""`tidegate demo`: a real Kafka, a real worker and a simulated fleet; what became of three incidents."""
 
 from streams.demo.orchestrate import DemoOptions, run_demo
 

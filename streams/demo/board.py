@@ -1,4 +1,4 @@
-"""What the live table shows: numbers that the simulator knows, states that tidegate's findings and commands give."""
+"""What the live table shows: the simulator's numbers, and states from tidegate's findings and commands."""
 
 from __future__ import annotations
 
@@ -43,6 +43,8 @@ _OF_ACTION: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """One endpoint in a frame."""
+
     endpoint: str
     reading: Reading
     expected_max: int
@@ -93,7 +95,8 @@ class Board:
         return Frame(
             at_s=at_s,
             rows=tuple(
-                Row(p.name, self._fleet.reading(p.name), p.expected_max, self.state(p.name)) for p in self._shown
+                Row(p.name, self._fleet.reading(p.name), p.expected_max, self.state(p.name))
+                for p in self._shown
             ),
             budget=BUDGET,
             spend_usd=self._fleet.meter.spend_usd(LAB, now_us - HOUR_US, now_us),

@@ -1,4 +1,4 @@
-"""What became of the incidents that the demo provoked. Pure bookkeeping: the verdict, and so the exit code, is here.
+"""What became of the incidents that the demo provoked: pure bookkeeping, from which the exit code follows.
 
 An incident was caught when its finding opened, acted on when a command was issued for it that executors carry
 out (mode auto, not held back), and restored when every such command was taken back.
@@ -139,4 +139,3 @@ def _outcome(incident: Incident, breach: Arrival | None) -> Outcome:
 
 def exit_code(outcomes: Iterable[Outcome]) -> int:
     return 1 if any(outcome.missing for outcome in outcomes) else 0
-

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 from aiokafka import TopicPartition
@@ -14,6 +14,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from schemas import topics
 from schemas.config import Kafka
 from schemas.outputs import Command, Finding
+from schemas.topics import Record
 from schemas.units import to_us
 from streams.broker import connect, new_consumer, new_producer
 from streams.demo.incidents import Arrival
@@ -24,6 +25,13 @@ BATCH_BYTES: Final = 256 * 1024
 TIMEOUT_S: Final = 30.0
 _murmur2: Callable[[bytes], int] = murmur2  # aiokafka is annotated in part only
 OUTPUTS: Final = (topics.FINDINGS, topics.COMMANDS)
+
+
+class Taken(Record, Protocol):
+    """A record as a consumer gives it: it also knows its topic."""
+
+    @property
+    def topic(self) -> str: ...
 
 
 class Publisher:
@@ -48,8 +56,9 @@ class Publisher:
     async def send(self, events: Iterable[Emitted]) -> int:
         """Hand over events, in their order within each partition; returns how many."""
         building: dict[tuple[str, int], BatchBuilder] = {}
-        count = 0
-        for count, event in enumerate(events, 1):
+        sent = 0
+        for event in events:
+            sent += 1
             place = (event.topic, self._partition(event.key))
             batch = building.get(place) or building.setdefault(place, self._producer.create_batch())
             if batch.append(timestamp=None, key=event.key, value=event.value) is None:
@@ -58,7 +67,7 @@ class Publisher:
                 batch.append(timestamp=None, key=event.key, value=event.value)
         for place, batch in building.items():
             await self._hand_over(place, batch)
-        return count
+        return sent
 
     async def flushed(self) -> None:
         """Returns when the broker has all that was sent; raises what went wrong."""
@@ -98,13 +107,13 @@ class Listener:
     async def poll(self) -> list[tuple[Finding | Command, int]]:
         """What has come since the last call, with the broker's time in ms; does not wait for more."""
         fetched = await asyncio.wait_for(self._consumer.getmany(timeout_ms=0), TIMEOUT_S)
-        records = [record for records in fetched.values() for record in records]
-        return [(self._read(record), record.timestamp) for record in sorted(records, key=lambda r: r.timestamp)]
+        records: list[Taken] = [record for records in fetched.values() for record in records]
+        return [(self._read(record), record.timestamp) for record in sorted(records, key=_logged_ms)]
 
-    def _read(self, record: Any) -> Finding | Command:
+    def _read(self, record: Taken) -> Finding | Command:
         if record.topic.endswith(topics.FINDINGS):
-            return msgspec.json.decode(record.value, type=Finding)
-        return msgspec.json.decode(record.value, type=Command)
+            return msgspec.json.decode(record.value or b"", type=Finding)
+        return msgspec.json.decode(record.value or b"", type=Command)
 
 
 async def arrivals(kafka: Kafka, since_ms: int, endpoints: frozenset[str]) -> list[Arrival]:
@@ -113,14 +122,17 @@ async def arrivals(kafka: Kafka, since_ms: int, endpoints: frozenset[str]) -> li
     await asyncio.wait_for(consumer.start(), TIMEOUT_S)
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            return [_arrival(r) for r in await _since(consumer, kafka, since_ms) if r.key.decode() in endpoints]
+            found = map(_arrival, await _since(consumer, kafka, since_ms))
+            return [arrival for arrival in found if arrival.endpoint in endpoints]
     finally:
         await asyncio.wait_for(consumer.stop(), TIMEOUT_S)
 
 
-async def _since(consumer: Any, kafka: Kafka, since_ms: int) -> list[Any]:
+async def _since(consumer: Any, kafka: Kafka, since_ms: int) -> list[Taken]:  # noqa: ANN401 (annotated in part)
     partitions = [
-        TopicPartition(kafka.topic_prefix + name, number) for name in topics.INPUTS for number in range(PARTITIONS)
+        TopicPartition(kafka.topic_prefix + name, number)
+        for name in topics.INPUTS
+        for number in range(PARTITIONS)
     ]
     consumer.assign(partitions)
     ends = await consumer.end_offsets(partitions)
@@ -128,15 +140,19 @@ async def _since(consumer: Any, kafka: Kafka, since_ms: int) -> list[Any]:
     for partition in partitions:
         start = starts[partition]
         consumer.seek(partition, ends[partition] if start is None else start.offset)
-    found: list[Any] = []
+    found: list[Taken] = []
     while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
         for records in (await consumer.getmany(timeout_ms=200)).values():
             found += records
     return found
 
 
-def _arrival(record: Any) -> Arrival:
-    event = msgspec.json.decode(record.value)
+def _logged_ms(record: Taken) -> int:
+    return record.timestamp
+
+
+def _arrival(record: Taken) -> Arrival:
+    event = msgspec.json.decode(record.value or b"")
     time_s = event["time"] if "time" in event else event["period_start"]
     return Arrival(event["endpoint"], to_us(time_s), record.timestamp)
 

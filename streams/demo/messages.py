@@ -54,8 +54,10 @@ class Summary:
 
 def started(address: str, endpoints: int) -> Said:
     text = (
-        f"Kafka at {address}; {endpoints} endpoints in mode auto; budget {BUDGET}: {usd(allowance_usd())} an hour. "
-        f"For a short show, resolve_after is {RESOLVE_AFTER} (default 60 s) and lateness {LATENESS} (default 10 s)"
+        f"Kafka at {address}; {endpoints} endpoints in mode auto;"
+        f" budget {BUDGET}: {usd(allowance_usd())} an hour."
+        f" For a short show resolve_after is {RESOLVE_AFTER} (default 60s),"
+        f" and lateness {LATENESS} (default 10s)"
     )
     fields = {
         "kafka": address, "endpoints": endpoints, "mode": "auto", "resolve_after": RESOLVE_AFTER,
@@ -65,7 +67,9 @@ def started(address: str, endpoints: int) -> Said:
 
 
 def written(events: int, seconds: float) -> Said:
-    return Said("history", f"an hour of history written: {events:,} events", {"events": events, "seconds": seconds})
+    return Said(
+        "history", f"an hour of history written: {events:,} events", {"events": events, "seconds": seconds}
+    )
 
 
 def read(backfill: Backfill) -> Said:
@@ -109,5 +113,9 @@ def summed_up(summary: Summary) -> Said:
         "saves_usd_per_hour": round(sum(saves), 2),
         "other_episodes": summary.others,
     }
-    text = "all three incidents were caught, acted on and restored" if summary.ok else "; ".join(summary.missing())
+    text = (
+        "all three incidents were caught, acted on and restored"
+        if summary.ok
+        else "; ".join(summary.missing())
+    )
     return Said("summary", text, fields)

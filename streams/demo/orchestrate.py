@@ -1,4 +1,4 @@
-"""The demo from start to end. Whatever happens, every process it started is stopped and every folder removed."""
+"""The demo from start to end. In every case its processes are stopped and its folders removed."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ def run_demo(options: DemoOptions) -> int:
             return _run(options, view)
     except KeyboardInterrupt:
         view.close()
-        print("interrupted; everything was stopped", file=sys.stderr)
+        sys.stderr.write("interrupted; everything was stopped\n")
         return INTERRUPTED
     except (TidegateError, KafkaError, TimeoutError) as error:
         view.close()
-        print(f"tidegate demo: {_reason(error)}", file=sys.stderr)
+        sys.stderr.write(f"tidegate demo: {_reason(error)}\n")
         return 1
     finally:
         view.close()
@@ -139,8 +139,10 @@ class _Demo:
     def _write_config(self, kafka: Kafka) -> Path:
         self._port = free_port()
         section = {
-            "bootstrap_servers": kafka.bootstrap_servers, "group": kafka.group, "topic_prefix": kafka.topic_prefix,
-        }  # fmt: skip
+            "bootstrap_servers": kafka.bootstrap_servers,
+            "group": kafka.group,
+            "topic_prefix": kafka.topic_prefix,
+        }
         with self._config.open("w") as file:
             YAML().dump(script.settings(self._profiles, section, self._port), file)
         return self._config
@@ -158,7 +160,9 @@ class _Demo:
     async def _until_read(self, hand: StageHand, tools: tuple[Publisher, Listener, Worker]) -> Backfill:
         reading = _Reading(hand, tools[2], self._view)
         if not await hand.go_on(tools, reading.done, READ_TIMEOUT_S):
-            message = f"the worker had read {reading.events:,} of {hand.sent:,} events after {READ_TIMEOUT_S:.0f} s"
+            message = (
+                f"the worker had read {reading.events:,} of {hand.sent:,} events after {READ_TIMEOUT_S:.0f} s"
+            )
             raise DemoError(f"{message}; the end of its log:\n{tools[2].log_tail()}")
         self._view.say(messages.read(reading.backfill))
         return reading.backfill

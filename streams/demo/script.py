@@ -55,7 +55,7 @@ EXPECTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Cue:
-    """At `at_s` seconds into the play this happens to the fleet; `play` returns what is to be sent besides."""
+    """At `at_s` seconds into the play this happens to the fleet; `play` returns what to send besides."""
 
     at_s: float
     text: str

@@ -1,10 +1,11 @@
-"""The play itself: keeps the fleet going in real time, gives it its cues, and hands it tidegate's commands."""
+"""The play itself: keeps the fleet going in real time, gives it its cues and tidegate's commands."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from schemas.outputs import Command, Finding
 from schemas.units import US
@@ -17,12 +18,15 @@ from streams.demo.view import View
 from streams.demo.worker import Worker
 from streams.simulator import Emitted, Fleet
 
-SLICE_S = 0.1
+SLICE_S: Final = 0.1
 
 
 def clock_us() -> int:
     """Now, in microseconds since the epoch."""
     return round(time.time() * US)
+
+
+Tools = tuple[Publisher, Listener, Worker]
 
 
 class StageHand:
@@ -49,7 +53,10 @@ class StageHand:
         self._cues = list(cues)
 
     async def go_on(
-        self, tools: tuple[Publisher, Listener, Worker], until: Callable[[], Awaitable[bool]], timeout_s: float
+        self,
+        tools: tuple[Publisher, Listener, Worker],
+        until: Callable[[], Awaitable[bool]],
+        timeout_s: float,
     ) -> bool:
         """Slice after slice until the condition holds; False if the time is up before."""
         publisher, listener, worker = tools
@@ -58,8 +65,8 @@ class StageHand:
             if time.monotonic() > deadline:
                 return False
             worker.check()
+            await self._listen(listener)  # first, so that what came before a cue is also said before it
             await self._send(publisher)
-            await self._listen(listener)
             if self.at_s is not None:
                 self._view.frame(self._board.frame(self.at_s))
             await asyncio.sleep(SLICE_S - time.time() % SLICE_S)

@@ -1,4 +1,4 @@
-"""How the demo looks: a live table on a terminal, plain lines on a pipe, one JSON object a line for programs."""
+"""How the demo looks: a live table on a terminal, plain lines on a pipe, JSON for programs."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ class JsonView:
         line: dict[str, Any] = {"event": said.event}
         if said.at_s is not None:
             line["at_s"] = round(said.at_s, 3)
-        print(msgspec.json.encode({**line, **said.fields}).decode(), file=self._out, flush=True)
+        self._out.write(msgspec.json.encode({**line, **said.fields}).decode() + "\n")
+        self._out.flush()
 
     def progress(self, text: str, share: float | None = None) -> None: ...
 
@@ -75,12 +76,12 @@ class LinesView:
         self._last = ""
 
     def say(self, said: Said) -> None:
-        print(_line(said), file=self._out, flush=True)
+        self._write(_line(said))
 
-    def progress(self, text: str, share: float | None = None) -> None:
+    def progress(self, text: str, share: float | None = None) -> None:  # noqa: ARG002 (a line cannot move)
         if text != self._last:
             self._last = text
-            print(f"{text} ...", file=self._out, flush=True)
+            self._write(f"{text} ...")
 
     def frame(self, frame: Frame) -> None: ...
 
@@ -89,6 +90,10 @@ class LinesView:
         _print_summary(console, summary)
 
     def close(self) -> None: ...
+
+    def _write(self, line: str) -> None:
+        self._out.write(line + "\n")
+        self._out.flush()
 
 
 class TerminalView:
@@ -159,7 +164,7 @@ def table(frame: Frame) -> Table:
     """The fleet and its budget at one moment."""
     share = frame.spend_usd / frame.allowance_usd
     caption = Text.assemble(
-        f"budget {frame.budget}: ${frame.spend_usd:,.2f} in the last hour of ${frame.allowance_usd:,.2f} allowed, ",
+        f"budget {frame.budget}: ${frame.spend_usd:,.2f} of the hour's ${frame.allowance_usd:,.2f} spent, ",
         (f"{share:.1%}", "bold red" if share > 1 else "bold"),
         ("  " + frame.budget_state.value, _STYLE.get(frame.budget_state, "bold red")),
     )
@@ -175,7 +180,9 @@ def table(frame: Frame) -> Table:
 
 def _cells(row: Row) -> tuple[str | Text, ...]:
     reading = row.reading
-    replicas = f"{reading.ready}" if reading.ready == reading.target else f"{reading.ready} -> {reading.target}"
+    replicas = (
+        f"{reading.ready}" if reading.ready == reading.target else f"{reading.ready} -> {reading.target}"
+    )
     return (
         row.endpoint,
         f"{reading.rps:.1f}",
@@ -219,7 +226,7 @@ def _print_summary(console: Console, summary: Summary) -> None:
     console.print(shown)
     backfill = summary.backfill
     console.print(
-        f"history: {backfill.events:,} events read in {backfill.seconds:.1f} s, {backfill.events_per_s:,} events/s; "
-        f"episodes that nobody scripted: {summary.others}"
+        f"history: {backfill.events:,} events read in {backfill.seconds:.1f} s,"
+        f" {backfill.events_per_s:,} events/s; episodes that nobody scripted: {summary.others}"
     )
     console.print(summed_up(summary).text)

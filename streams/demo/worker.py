@@ -20,6 +20,8 @@ from streams.errors import TidegateError
 STOP_TIMEOUT_S: Final = 20.0  # it drains and writes its checkpoints
 SCRAPE_TIMEOUT_S: Final = 5.0
 LOG_LINES: Final = 20
+# the program `tidegate`, wherever it is installed
+RUN_CLI: Final = "from streams.cli import main; raise SystemExit(main())"
 
 
 class WorkerDied(TidegateError):
@@ -56,7 +58,9 @@ class Worker:
         """Raise what its log says, if it is no longer there."""
         status = None if self._process is None else self._process.poll()
         if status is not None:
-            raise WorkerDied(f"the worker stopped with status {status}; the end of its log:\n{self.log_tail()}")
+            raise WorkerDied(
+                f"the worker stopped with status {status}; the end of its log:\n{self.log_tail()}"
+            )
 
     def log_tail(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES:]
@@ -65,13 +69,13 @@ class Worker:
     def events_read(self) -> int:
         """How many input events it has read so far; 0 while it does not answer."""
         try:
-            with urlopen(self._metrics, timeout=SCRAPE_TIMEOUT_S) as answer:
+            with urlopen(self._metrics, timeout=SCRAPE_TIMEOUT_S) as answer:  # noqa: S310 (our own http address)
                 return events_read(answer.read().decode())
         except (URLError, TimeoutError, ConnectionError):
             return 0
 
     def _start(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "streams.cli", "run", "--config", str(self._config)]
+        command = [sys.executable, "-c", RUN_CLI, "run", "--config", str(self._config)]
         # in a session of its own, so that Ctrl-C reaches the demo alone, which then stops it in good order
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._config.parent,

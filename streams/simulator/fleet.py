@@ -28,6 +28,7 @@ UNAVAILABLE: Final = 503
 NO_LIMIT: Final = np.inf
 DURATION_S: Final = 0.12  # median time of an answer
 DURATION_SIGMA: Final = 0.3
+REFUSED_S: Final = 0.001  # time of a refusal
 INPUT_TOKENS: Final = 180  # a request's mean
 OUTPUT_TOKENS: Final = 90
 _DAY_US: Final = 24 * HOUR_US
@@ -36,7 +37,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Cadence(NamedTuple):
-    """How often the fleet reports: gateways add up requests over `step_us`, collectors poll every `report_us`."""
+    """How often the fleet reports: gateways add up over `step_us`, collectors poll every `report_us`."""
 
     step_us: int
     report_us: int
@@ -110,7 +111,7 @@ class Fleet:
         self._wanted[self._index[endpoint]] = np.nan if replicas is None else replicas
 
     def obey(self, command: Command) -> bool:
-        """Carry out a command from the next step on; False if it is not one to carry out, or for someone else."""
+        """Carry out a command from the next step on; False if it is not to be, or is for someone else."""
         index = self._index.get(command.endpoint)
         if index is None or command.mode is not Mode.AUTO or command.held is not None:
             return False
@@ -129,9 +130,14 @@ class Fleet:
         cost_usd = round(share * estimate_usd, 6)
         self.meter.credit(Credit(endpoint, start_us, end_us, estimate_usd - cost_usd))
         line = {
-            "endpoint": endpoint, "period_start": start_us / US, "period_end": end_us / US, "cost_usd": cost_usd,
-            "region": profile.region, "provider": "aws", "line_id": f"{endpoint}/{start_us}",
-        }  # fmt: skip
+            "endpoint": endpoint,
+            "period_start": start_us / US,
+            "period_end": end_us / US,
+            "cost_usd": cost_usd,
+            "region": profile.region,
+            "provider": "aws",
+            "line_id": f"{endpoint}/{start_us}",
+        }
         return Emitted(start_us, BILLING, endpoint.encode(), _encode(line))
 
     def reading(self, endpoint: str) -> Reading:
@@ -176,7 +182,7 @@ class Fleet:
         return events
 
     def _scale(self, cadence: Cadence) -> list[Emitted]:
-        """Replicas move towards their target; an endpoint reports when they did, and when its turn has come."""
+        """Replicas move towards their target; who moved reports, and so does whose turn has come."""
         reach = CLIMB_PER_S * cadence.step_us / US
         self._target = self._desired()
         self._ready += np.clip(self._target - self._ready, -reach, reach)
@@ -196,14 +202,20 @@ class Fleet:
         ready, target = int(self._ready[i]), int(self._target[i])
         self.meter.note(profile.name, time_us, ready)
         event = {
-            "endpoint": profile.name, "time": time_us / US, "ready_replicas": ready, "target_replicas": target,
-            "min_replicas": 1, "max_replicas": _whole(self._cap[i]), "state": _state(ready, target),
-            "region": profile.region, "instance": profile.instance,
-        }  # fmt: skip
+            "endpoint": profile.name,
+            "time": time_us / US,
+            "ready_replicas": ready,
+            "target_replicas": target,
+            "min_replicas": 1,
+            "max_replicas": _whole(self._cap[i]),
+            "state": _state(ready, target),
+            "region": profile.region,
+            "instance": profile.instance,
+        }
         return Emitted(time_us, SCALING, self._keys[i], _encode(event))
 
     def _serve(self, cadence: Cadence) -> Iterator[Emitted]:
-        """The step's requests; what the gateway turned away is reported too, so the offered rate stays visible."""
+        """The step's requests; what was turned away is reported too, so the offered rate stays visible."""
         seconds = cadence.step_us / US
         offered = self._rng.poisson(self._normal_rps() * self._load * seconds)
         durations = self._rng.lognormal(np.log(DURATION_S), DURATION_SIGMA, len(offered))
@@ -214,7 +226,7 @@ class Fleet:
         refused = np.where(down, UNAVAILABLE, TOO_MANY_REQUESTS)
         self._remember(offered / seconds, seconds)
         yield from self._requests(served, np.full_like(served, OK), offsets[0], durations)
-        yield from self._requests(offered - served, refused, offsets[1], np.full(len(offered), 0.001))
+        yield from self._requests(offered - served, refused, offsets[1], np.full(len(offered), REFUSED_S))
 
     def _admitted(self, offered: NDArray[np.int64], seconds: float) -> NDArray[np.int64]:
         """How many requests each gateway lets through in this step: a token bucket one second deep."""
@@ -230,23 +242,35 @@ class Fleet:
         self._seen_rps += weight * (rps - self._seen_rps)
 
     def _requests(
-        self, counts: NDArray[np.int64], status: NDArray[np.int64], offsets: NDArray[np.int64],
+        self,
+        counts: NDArray[np.int64],
+        status: NDArray[np.int64],
+        offsets: NDArray[np.int64],
         durations: NDArray[np.float64],
-    ) -> Iterator[Emitted]:  # fmt: skip
+    ) -> Iterator[Emitted]:
+        """A row for each endpoint that has any; `offsets` are microseconds into the step."""
         rows = np.flatnonzero(counts)
         columns = (rows, counts[rows], status[rows], self.now_us + offsets[rows], durations[rows].round(4))
         for i, count, code, time_us, duration_s in zip(*(c.tolist() for c in columns), strict=True):
             event = {
-                "endpoint": self.profiles[i].name, "time": time_us / US, "count": count, "status": code,
-                "duration_s": duration_s, "region": self.profiles[i].region,
-                "input_tokens": INPUT_TOKENS * count, "output_tokens": OUTPUT_TOKENS * count * (code == OK),
-            }  # fmt: skip
+                "endpoint": self.profiles[i].name,
+                "time": time_us / US,
+                "count": count,
+                "status": code,
+                "duration_s": duration_s,
+                "region": self.profiles[i].region,
+                "input_tokens": INPUT_TOKENS * count,
+                "output_tokens": OUTPUT_TOKENS * count if code == OK else 0,
+            }
             yield Emitted(time_us, REQUESTS, self._keys[i], _encode(event))
 
 
 def simulate(seed: int, endpoints: int, seconds: int, start_us: int = 1_800_000_000 * US) -> list[Emitted]:
-    """The log of an uneventful fleet, in the order of the events' times: about one request row and, every 15
-    seconds, one scaling event per endpoint. A row's `count` is what arrived within its second."""
+    """The log of an uneventful fleet, in the order of the events' times.
+
+    Each endpoint has at most one row of requests a second, whose `count` is what arrived within it, and a
+    scaling event every 15 seconds.
+    """
     fleet = Fleet(draw_profiles(seed, endpoints), seed, start_us)
     return list(fleet.advance(start_us + seconds * US, BACKFILL))
 

@@ -33,15 +33,28 @@ def run(subject: Fleet, seconds: float) -> list[Emitted]:
 
 def command(action: Action, endpoint: str = "acme/busy", **parameters: float) -> Command:
     return Command(
-        id="0" * 32, action=action, endpoint=endpoint, parameters=parameters, mode=Mode.AUTO, held=None,
-        finding_id="1" * 32, episode="2" * 32, rule="runaway_replicas", issued_at="", expires_at=None, reason="",
-        cost=Cost(), before={},
-    )  # fmt: skip
+        id="0" * 32,
+        action=action,
+        endpoint=endpoint,
+        parameters=parameters,
+        mode=Mode.AUTO,
+        held=None,
+        finding_id="1" * 32,
+        episode="2" * 32,
+        rule="runaway_replicas",
+        issued_at="",
+        expires_at=None,
+        reason="",
+        cost=Cost(),
+        before={},
+    )
 
 
 def requests(events: list[Emitted], endpoint: str) -> list[Request]:
     key = endpoint.encode()
-    return [msgspec.json.decode(e.value, type=Request) for e in events if e.topic == REQUESTS and e.key == key]
+    return [
+        msgspec.json.decode(e.value, type=Request) for e in events if e.topic == REQUESTS and e.key == key
+    ]
 
 
 def scalings(events: list[Emitted], endpoint: str) -> list[Scaling]:
@@ -63,7 +76,9 @@ def test_a_span_is_the_same_however_finely_it_is_asked_for() -> None:
     """Nothing depends on when the caller looks at its clock."""
     at_once, bit_by_bit = fleet(), fleet()
     whole = run(at_once, 12)
-    pieces = [e for until_us in range(0, 12 * US + 1, 70_000) for e in bit_by_bit.advance(START_US + until_us)]
+    pieces = [
+        e for until_us in range(0, 12 * US + 1, 70_000) for e in bit_by_bit.advance(START_US + until_us)
+    ]
     pieces += bit_by_bit.advance(START_US + 12 * US)
     assert pieces == whole
 
@@ -83,7 +98,7 @@ def test_events_come_in_the_order_of_their_times_and_within_their_span() -> None
     """Whoever writes the log needs no sorting."""
     times = [event.time_us for event in simulate(1, 50, 30, START_US)]
     assert times == sorted(times)
-    assert START_US <= times[0]
+    assert times[0] >= START_US
     assert times[-1] < START_US + 30 * US
 
 
@@ -107,7 +122,7 @@ def test_rates_are_those_of_the_profiles() -> None:
 
 
 def test_an_hour_of_the_usual_fleet_has_a_handy_size() -> None:
-    """Two hundred endpoints make some ten thousand rows a minute, and a scaling event every 15 seconds each."""
+    mean = [rate(list(fleet(p).advance(START_US + 60 * US, BACKFILL)), p.name, 60) for p in (night, noon)]
     topics = Counter(event.topic for event in simulate(1, 200, 60))
     assert 5_000 < topics[REQUESTS] < 12_000
     assert 200 * 4 <= topics[SCALING] < 200 * 6
@@ -126,8 +141,8 @@ def test_the_day_has_a_shape() -> None:
     night = replace(BUSY, swing=0.5, peak_hour=(START_US / HOUR_US + 12) % 24)
     noon = replace(BUSY, swing=0.5, peak_hour=(START_US / HOUR_US) % 24)
     rates = [rate(list(fleet(p).advance(START_US + 60 * US, BACKFILL)), BUSY.name, 60) for p in (night, noon)]
-    assert rates[0] < 15
-    assert rates[1] > 25
+    assert mean[0] < 15
+    assert mean[1] > 25
 
 
 def test_a_surge_is_nine_times_the_traffic_of_one_endpoint() -> None:
@@ -222,7 +237,9 @@ def test_a_bill_is_a_share_of_what_was_run() -> None:
     subject = fleet()
     list(subject.advance(START_US + HOUR_US, BACKFILL))
     half_us = HOUR_US // 2
-    bill = msgspec.json.decode(subject.bill("acme/calm", START_US + half_us, START_US + 2 * half_us, 0.75).value)
+    bill = msgspec.json.decode(
+        subject.bill("acme/calm", START_US + half_us, START_US + 2 * half_us, 0.75).value
+    )
     assert bill["cost_usd"] == pytest.approx(7.5)
 
 
