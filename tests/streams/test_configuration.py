@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Meta, Struct
 
+import detectors
 from schemas import config as schema
 from schemas.config import Config, Lasting, Mode, Positive, RuleSettings, Seconds, Secret
 from schemas.outputs import Severity
@@ -30,7 +31,7 @@ class Surge(RuleSettings, frozen=True):
 
 
 class Spend(RuleSettings, frozen=True):
-    """Settings like those of a rule over a budget, with a key that is a word of Python and a check of its own."""
+    """Settings like those of a rule over a budget, with a key that is a word of Python and its own check."""
 
     for_: Lasting = msgspec.field(default=Seconds(60), name="for")
     steps: tuple[float, ...] = (1.2, 1.5, 2.0)
@@ -256,6 +257,12 @@ def test_the_example_loads_without_a_word() -> None:
     assert config.mode_of("acme/bert") is Mode.AUTO
     assert config.actions["hourly_spend"] == {Severity.WARNING: "none", Severity.CRITICAL: "throttle"}
     assert config.safety.protects("acme/llama-70b")
+
+
+def test_the_example_suits_the_real_rules() -> None:
+    """The rules that the example names are registered, and its settings are theirs."""
+    rules = {name: rule.Settings for name, rule in detectors.RULES.items()}
+    assert check(DOCS / "tidegate.example.yaml", rules, {}) == []
 
 
 def sections(struct: type[Struct]) -> set[type[Struct]]:
