@@ -122,7 +122,7 @@ def test_rates_are_those_of_the_profiles() -> None:
 
 
 def test_an_hour_of_the_usual_fleet_has_a_handy_size() -> None:
-    mean = [rate(list(fleet(p).advance(START_US + 60 * US, BACKFILL)), p.name, 60) for p in (night, noon)]
+    """Two hundred endpoints make some ten thousand rows a minute, and a scaling event each in 15 seconds."""
     topics = Counter(event.topic for event in simulate(1, 200, 60))
     assert 5_000 < topics[REQUESTS] < 12_000
     assert 200 * 4 <= topics[SCALING] < 200 * 6
@@ -140,7 +140,7 @@ def test_the_day_has_a_shape() -> None:
     """An endpoint that swings is busier at its peak than at night."""
     night = replace(BUSY, swing=0.5, peak_hour=(START_US / HOUR_US + 12) % 24)
     noon = replace(BUSY, swing=0.5, peak_hour=(START_US / HOUR_US) % 24)
-    rates = [rate(list(fleet(p).advance(START_US + 60 * US, BACKFILL)), BUSY.name, 60) for p in (night, noon)]
+    mean = [rate(list(fleet(p).advance(START_US + 60 * US, BACKFILL)), BUSY.name, 60) for p in (night, noon)]
     assert mean[0] < 15
     assert mean[1] > 25
 
