@@ -34,6 +34,9 @@ OWN_DAY: Final = 8.0  # how much more a visit on the same day of the week counts
 TAIL_P: Final = 0.02  # the tail begins at this quantile, ...
 BAND_P: Final = 1e-5  # ... and low..high leaves out this much of it
 TAIL_GAIN: Final = 0.02
+TAIL_RISE: Final = math.exp(TAIL_GAIN * (1 - TAIL_P / 2))  # of its start, with a value beyond it ...
+TAIL_FALL: Final = math.exp(-TAIL_GAIN * TAIL_P / 2)  # ... and without
+TAIL_FLOOR: Final = 1.5  # scales
 TAIL_START: Final = 2.3  # scales: about the 1 % quantile of a normal distribution
 XI_START: Final = 0.15  # Pareto index of the tail, ...
 XI_LOW: Final = 0.05  # ... which never falls below ...
@@ -51,6 +54,11 @@ class Judgement(NamedTuple):
     low: float
     high: float
     warm: bool
+
+
+class _Expectation(NamedTuple):
+    judgement: Judgement
+    scale: float
 
 
 class FadingMean(stats.Mean):
@@ -73,23 +81,26 @@ class FadingMean(stats.Mean):
 class Tail:
     """How far beyond its usual spread one side reaches: a quantile and a Pareto index, learned value by value."""
 
-    __slots__ = ("start", "xi")
+    __slots__ = ("reach", "start", "xi")
 
     def __init__(self, start: float = TAIL_START, xi: float = XI_START) -> None:
         self.start, self.xi = start, xi
+        self._measure()
 
-    def reach(self) -> float:
-        """The `BAND_P` quantile, in scales."""
+    def _measure(self) -> None:
+        """`reach` is the `BAND_P` quantile, in scales."""
         quantile: float = self.start * (TAIL_P / BAND_P) ** self.xi
-        return min(BAND_HIGH, max(BAND_LOW, quantile))
+        self.reach = min(BAND_HIGH, max(BAND_LOW, quantile))
 
     def learn(self, residual: float) -> None:
         """Take one residual of this side (in scales; not positive if the value lay on the other side)."""
-        hit = residual > self.start
-        if hit:
+        if residual > self.start:
             excess = min(math.log(residual / self.start), 1.5)  # one value of any size moves the index this much
             self.xi = min(XI_HIGH, max(XI_LOW, self.xi + TAIL_GAIN * (excess - self.xi)))
-        self.start = max(1.5, self.start * math.exp(TAIL_GAIN * (hit - TAIL_P / 2)))
+            self.start *= TAIL_RISE
+        else:
+            self.start = max(TAIL_FLOOR, self.start * TAIL_FALL)
+        self._measure()
 
 
 class NormalState(Struct, frozen=True, array_like=True):
@@ -105,6 +116,8 @@ class NormalState(Struct, frozen=True, array_like=True):
     lower: tuple[float, float]
     side_steps: int
     nonnegative: bool
+    hour: int  # since the epoch: the one that `usual` belongs to
+    usual: float | None  # what earlier visits say of this hour; None: nothing
     seen: bytes  # the hours of the week that were seen, one byte each; for each of these ...
     means: bytes  # ... its mean, float32
     visits: bytes  # ... and how often it was seen in whole hours, float32
@@ -133,18 +146,14 @@ class LearnedNormal:
         self._side_steps = 0
         self._nonnegative = True
         self._means, self._visits = _floats(SLOTS), _floats(SLOTS)  # by hour of the week
+        self._hour = -1  # since the epoch: the hour of the last value ...
+        self._usual: float | None = None  # ... and what earlier visits say of it
+        self._cached: _Expectation | None = None
+        self._share = min(1.0, self.step_s / HOUR_S)  # of an hour's visit that one step is
 
     def expect(self, time_s: float) -> Judgement:
         """What a value at `time_s` (seconds since the epoch) should be; the score is 0."""
-        expected = self._level.get() + self._season_at(time_s) - self._season.get()
-        if self._nonnegative:
-            expected = max(expected, 0.0)
-        scale = self._scale(expected)
-        low = expected - scale * self._lower.reach()
-        high = expected + scale * self._upper.reach()
-        if self._nonnegative:
-            low = max(low, 0.0)
-        return Judgement(0.0, expected, low, high, self.steps >= WARM_STEPS)
+        return self._expectation(int(time_s // HOUR_S)).judgement
 
     def update(self, time_s: float, value: float, *, teach: bool = True) -> Judgement:
         """Judge the value of the step that ends at `time_s`, then learn from it.
@@ -152,25 +161,46 @@ class LearnedNormal:
         `teach=False`, during an incident: the value counts towards a new level, and teaches nothing else.
         A value that is not finite is ignored.
         """
-        judgement = self.expect(time_s)
+        hour = int(time_s // HOUR_S)
+        if hour != self._hour:
+            self._hour, self._usual = hour, self._usual_at(hour)  # from earlier visits: an hour does not teach itself
+            self._cached = None
+        expectation = self._expectation(hour)
+        judgement = expectation.judgement
         if not math.isfinite(value):
             return judgement
         value = min(LIMIT, max(-LIMIT, value))
         deviation = value - judgement.expected
-        reach = judgement.high - judgement.expected if deviation > 0 else judgement.expected - judgement.low
-        score = abs(deviation) / reach if judgement.warm and reach > 0 else 0.0
-        if self._is_new_level(value, deviation):
+        self._cached = None
+        if self._is_new_level(value, deviation, expectation.scale):
             self._move(self._recent.get() - judgement.expected)
         elif teach:
-            self._learn(time_s, value, judgement.expected)
-        return judgement._replace(score=score)
+            self._learn(hour, value, deviation, expectation.scale)
+        return judgement._replace(score=_score(judgement, deviation)) if judgement.warm else judgement
 
-    def _scale(self, expected: float) -> float:
-        return math.sqrt(self._variance.get()) + FLOOR * abs(expected) + 1e-9
+    def _expectation(self, hour: int) -> _Expectation:
+        """For an hour; kept until something is learned, because it is asked twice a step."""
+        if hour != self._hour:
+            return self._expected_if(self._usual_at(hour))
+        if self._cached is None:
+            self._cached = self._expected_if(self._usual)
+        return self._cached
 
-    def _season_at(self, time_s: float) -> float:
-        """The mean of this hour on the days seen, this day of the week's above all; unseen: the level."""
-        hour = int(time_s // HOUR_S) % SLOTS
+    def _expected_if(self, usual: float | None) -> _Expectation:
+        level = self._level.get()
+        expected = level + (level if usual is None else usual) - self._season.get()
+        scale = math.sqrt(self._variance.get())
+        if self._nonnegative and expected < 0:
+            expected = 0.0
+        scale += FLOOR * abs(expected) + 1e-9
+        low, high = expected - scale * self._lower.reach, expected + scale * self._upper.reach
+        if self._nonnegative and low < 0:
+            low = 0.0
+        return _Expectation(Judgement(0.0, expected, low, high, self.steps >= WARM_STEPS), scale)
+
+    def _usual_at(self, hour: int) -> float | None:
+        """The mean of this hour on the days seen, this day of the week's above all."""
+        hour %= SLOTS
         total = weight = seen = 0.0
         for slot in range(hour % 24, SLOTS, 24):
             visits = self._visits[slot]
@@ -178,12 +208,12 @@ class LearnedNormal:
             share = OWN_DAY * visits if slot == hour else visits
             total += share * self._means[slot]
             weight += share
-        return total / weight if seen >= 1.0 else self._level.get()
+        return total / weight if seen >= 1.0 else None
 
-    def _is_new_level(self, value: float, deviation: float) -> bool:
+    def _is_new_level(self, value: float, deviation: float, scale: float) -> bool:
         """Whether this value completes a one-sided deviation that lasted long enough."""
         self._recent.update(value)
-        if self.steps < WARM_STEPS or abs(deviation) <= CLIP * self._scale(value - deviation):
+        if self.steps < WARM_STEPS or abs(deviation) <= CLIP * scale:
             self._side_steps -= (self._side_steps > 0) - (self._side_steps < 0)  # calm steps count down
             return False
         side = 1 if deviation > 0 else -1
@@ -194,27 +224,23 @@ class LearnedNormal:
         self._level.resume(self._level.n, self._level.get() + shift)
         self._side_steps = 0
 
-    def _learn(self, time_s: float, value: float, expected: float) -> None:
-        deviation = value - expected
+    def _learn(self, hour: int, value: float, deviation: float, scale: float) -> None:
         spread, taught = abs(deviation) if self.steps else 0.0, value
         if self.steps >= MIN_STEPS:
-            scale = self._scale(expected)
             self._upper.learn(deviation / scale)
             self._lower.learn(-deviation / scale)
             spread = min(spread, SCALE_CLIP * scale)
-            taught = expected + max(-CLIP * scale, min(CLIP * scale, deviation))
+            taught = value - deviation + max(-CLIP * scale, min(CLIP * scale, deviation))
         self._nonnegative = self._nonnegative and value >= 0
         self._variance.update(spread * spread)
-        self._season.update(self._season_at(time_s))
+        self._season.update(self._level.get() if self._usual is None else self._usual)
         self._level.update(taught)
-        self._learn_hour(time_s, taught)
+        self._learn_hour(hour % SLOTS, taught)
         self.steps += 1
 
-    def _learn_hour(self, time_s: float, taught: float) -> None:
-        share = min(1.0, self.step_s / HOUR_S)  # of a visit that one step is
-        slot = int(time_s // HOUR_S) % SLOTS
-        self._visits[slot] = min(self._visits[slot] + share, MAX_VISITS)
-        self._means[slot] += share / self._visits[slot] * (taught - self._means[slot])
+    def _learn_hour(self, slot: int, taught: float) -> None:
+        visits = self._visits[slot] = min(self._visits[slot] + self._share, MAX_VISITS)
+        self._means[slot] += self._share / visits * (taught - self._means[slot])
 
     def snapshot(self) -> NormalState:
         """All of it as plain data: `restore` goes on exactly where this one is."""
@@ -230,6 +256,8 @@ class LearnedNormal:
             (self._lower.start, self._lower.xi),
             self._side_steps,
             self._nonnegative,
+            self._hour,
+            self._usual,
             bytes(seen),
             array("f", [self._means[slot] for slot in seen]).tobytes(),
             array("f", [self._visits[slot] for slot in seen]).tobytes(),
@@ -240,6 +268,7 @@ class LearnedNormal:
         normal = cls(state.step_s)
         normal.steps, normal._side_steps = state.steps, state.side_steps
         normal._nonnegative = state.nonnegative
+        normal._hour, normal._usual = state.hour, state.usual
         normal._level.resume(*state.level)
         normal._season.resume(*state.season)
         normal._recent.resume(*state.recent)
@@ -249,6 +278,13 @@ class LearnedNormal:
         for i, slot in enumerate(state.seen):
             normal._means[slot], normal._visits[slot] = means[i], visits[i]
         return normal
+
+
+def _score(judgement: Judgement, deviation: float) -> float:
+    if deviation > 0:
+        return deviation / (judgement.high - judgement.expected)
+    reach = judgement.expected - judgement.low
+    return -deviation / reach if reach > 0 else 0.0
 
 
 def _floats(size: int) -> array[float]:

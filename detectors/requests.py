@@ -60,7 +60,7 @@ class RequestFold:
         self._names: list[str] = []
         self._dirty = np.zeros(0, dtype=np.bool_)
         self._silent = {rule.rule: np.zeros(0, dtype=np.bool_) for rule in rules}
-        self._members: dict[str, Flags] = {}
+        self._members: dict[str, Ints] = {}  # budget -> the numbers of its endpoints, in the order of their names
         self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
@@ -68,7 +68,7 @@ class RequestFold:
         for name, rule in self._rules.items():
             rule.reconfigure(config)
             self._episodes[name].config_version = config.version
-        self._members = {budget: self._covered(budget, self._names) for budget in config.budgets}
+        self._members = {budget: self._covered(budget) for budget in config.budgets}
 
     def apply(self, events: Sequence[Request], time_us: Ints) -> list[Emitted]:
         """Fold requests in log order; `time_us` is their time."""
@@ -97,12 +97,12 @@ class RequestFold:
         for name, rule in self._rules.items():
             rule.add(endpoints)
             self._silent[name] = np.append(self._silent[name], ~grown)
-        for budget, members in self._members.items():
-            self._members[budget] = np.append(members, self._covered(budget, endpoints))
+        self._members = {budget: self._covered(budget) for budget in self._members}
 
-    def _covered(self, budget: str, endpoints: Sequence[str]) -> Flags:
+    def _covered(self, budget: str) -> Ints:
         covers = self._config.budgets[budget].covers
-        return np.array([covers(endpoint) for endpoint in endpoints], dtype=np.bool_)
+        names = sorted(name for name in self._names if covers(name))
+        return np.array([self._numbers[name] for name in names], dtype=np.int64)
 
     def _begin(self, newest: int, open_from: int) -> Iterator[Emitted]:
         """Close what is complete, then begin the newest second."""
@@ -168,14 +168,12 @@ class RequestFold:
     def _rollups(self, second: int) -> Iterator[Rollup]:
         row = self._ring.row(second, len(self._names))
         active = row.any(axis=0)
-        if not active.any():
-            return
         for budget, members in self._members.items():
-            numbers = np.flatnonzero(active & members).tolist()
-            if numbers:
-                requests = {self._names[i]: tuple(row[:, i].tolist()) for i in numbers}
-                ordered = dict(sorted(requests.items()))
-                yield Rollup(budget, REQUESTS, self._partition, second, (second + 1) * US, requests=ordered)
+            numbers = members[active[members]]
+            if len(numbers):
+                names = [self._names[i] for i in numbers.tolist()]
+                requests = dict(zip(names, map(tuple, row[:, numbers].T.tolist()), strict=True))
+                yield Rollup(budget, REQUESTS, self._partition, second, (second + 1) * US, requests=requests)
 
     # -- state -----------------------------------------------------------------------------------------------------
 
