@@ -21,6 +21,8 @@ from ruamel.yaml import YAML
 
 from schemas.config import Config, Kafka
 from schemas.units import US
+from streams import logs
+from streams.broker import BrokerUnreachable, connect
 from streams.demo import messages, script
 from streams.demo.incidents import Incidents, exit_code
 from streams.demo.kafka_io import PARTITIONS, TIMEOUT_S, Listener, Publisher, arrivals, remove_topics
@@ -33,6 +35,7 @@ from streams.local_kafka import LocalKafka
 from streams.simulator import BACKFILL, Fleet
 from streams.topics import declare
 
+REACH_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 240.0  # a busy machine with one slow core
 GRACE_S: Final = 20.0  # how long the play waits for a brake that is not yet released
 CHUNK_S: Final = 60  # of history, made and sent at once
@@ -56,6 +59,7 @@ class DemoError(TidegateError):
 
 def run_demo(options: DemoOptions) -> int:
     """Play the demo on stdout; the exit code is 0 if all incidents were caught, acted on and restored."""
+    logs.configure("ERROR")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its retries are no news; what fails is raised
     view = choose_view(options.output, sys.stdout)
     try:
@@ -87,6 +91,14 @@ def _run(options: DemoOptions, view: View) -> int:
         return asyncio.run(_Demo(options, view, folder).on(address))
 
 
+async def _reach(kafka: Kafka) -> None:
+    try:
+        admin = await connect(kafka, REACH_TIMEOUT_S)
+    except BrokerUnreachable as error:
+        raise DemoError(f"no Kafka broker answered at {kafka.bootstrap_servers}") from error
+    await admin.close()
+
+
 @contextmanager
 def _terminable() -> Iterator[None]:
     """SIGTERM ends the demo as Ctrl-C does. Only the main thread may say so."""
@@ -115,6 +127,7 @@ class _Demo:
         kafka = Kafka(
             bootstrap_servers=address, group=run or "tidegate-demo", topic_prefix=f"{run}." if run else ""
         )
+        await _reach(kafka)
         self._view.say(messages.started(address, len(self._profiles)))
         async with AsyncExitStack() as stack:
             if run:

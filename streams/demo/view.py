@@ -138,7 +138,7 @@ class TerminalView:
         if self._frame is not None:
             self._console.print(table(self._frame))
         for said in self._said:
-            self._console.print(_styled(said))
+            self._console.print(Text(_line(said), _style(said)))
         self._said.clear()
 
     def _finish_task(self) -> None:
@@ -148,7 +148,9 @@ class TerminalView:
 
     def _render(self) -> Group:
         top = self._progress if self._frame is None else table(self._frame)
-        return Group(top, *map(_styled, self._tail))
+        return Group(
+            top, *(Text(_line(said), _style(said), no_wrap=True, overflow="ellipsis") for said in self._tail)
+        )
 
 
 def choose_view(output: Output, out: TextIO) -> View:
@@ -199,8 +201,8 @@ def _line(said: Said) -> str:
     return f"{at}  {said.event:<8}  {said.text}"
 
 
-def _styled(said: Said) -> Text:
-    return Text(_line(said), style=_EVENT_STYLE.get(said.event, ""))
+def _style(said: Said) -> str:
+    return _EVENT_STYLE.get(said.event, "")
 
 
 def _progress(console: Console) -> Progress:

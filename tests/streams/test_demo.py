@@ -380,3 +380,12 @@ def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_broker_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    """A wrong --kafka is answered in a sentence on stderr, and stdout stays empty."""
+    with demo("--kafka", "127.0.0.1:1", folder=tmp_path) as process:
+        out, err = process.communicate(timeout=90)
+    assert process.returncode == 1
+    assert (out, err) == ("", "tidegate demo: no Kafka broker answered at 127.0.0.1:1\n")
+    assert list(tmp_path.iterdir()) == []
