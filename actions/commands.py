@@ -78,14 +78,16 @@ def renew(brake: Brake, finding_id: Id, at_us: int, lifetime_s: float) -> Comman
 
 
 def restore(brake: Brake, finding_id: Id, at_us: int, why: str) -> Command:
-    """Take the brake off, in the mode in which it was applied: what was really done is really undone."""
+    """Take the brake off, in the mode in which it was applied: what was really done is really undone.
+
+    A brake that was held back, in mode `shadow` or `approve`, comes off for the same reason in name only.
+    """
     command = brake.command
     return seal(
         structs.replace(
             command,
             action=Action.RESTORE,
             parameters={},
-            held=None,
             finding_id=finding_id,
             issued_at=rfc3339(at_us),
             expires_at=None,

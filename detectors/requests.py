@@ -167,7 +167,7 @@ class RequestFold:
 
     def _rollups(self, second: int) -> Iterator[Rollup]:
         row = self._ring.row(second, len(self._names))
-        active = row.any(axis=0)
+        active: Flags = np.any(row, axis=0)
         for budget, members in self._members.items():
             numbers = members[active[members]]
             if len(numbers):

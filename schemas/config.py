@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from msgspec import Meta, Struct, field, structs
 
@@ -129,7 +129,12 @@ class Input(Section, frozen=True):
 
 
 class RuleSettings(Section, frozen=True):
-    """What every rule has: a rule's own `Settings` inherit from this."""
+    """What every rule has: a rule's own `Settings` inherit from this.
+
+    `SAME_EVERYWHERE` names the fields that no endpoint and no budget may override.
+    """
+
+    SAME_EVERYWHERE: ClassVar[frozenset[str]] = frozenset()
 
     enabled: bool = True
     resolve_after: Seconds = Seconds(60)  # how long the value must stay low for the episode to end
@@ -148,9 +153,7 @@ class Endpoint(Section, frozen=True):
     region: str | None = None
     mode: Mode | None = None
     actions: Mapping[str, Response] = field(default_factory=dict)  # rule -> what to do, before the global one
-    rules: Mapping[str, RuleSettings] = field(
-        default_factory=dict
-    )  # rule -> settings, before the global ones
+    rules: Mapping[str, RuleSettings] = field(default_factory=dict)  # rule -> settings, before the global ones
 
 
 class Budget(Section, frozen=True):
@@ -184,9 +187,7 @@ class Safety(Section, frozen=True):
     cooldown: Seconds = Seconds(300)  # between two commands for one endpoint
     max_actions_per_hour: Annotated[int, Meta(ge=0)] = 20
     max_share_down: Share = 0.25  # of all known endpoints that may be shut down at once
-    max_evidence_age: Seconds = Seconds(
-        120
-    )  # a finding older than this when it is read leads to an alert only
+    max_evidence_age: Seconds = Seconds(120)  # a finding older than this when it is read is no ground to act
     expires_after: Seconds = Seconds(900)  # a command that nobody renews ends by itself
     protected: tuple[Pattern, ...] = ()
 
@@ -214,11 +215,15 @@ class Config(Section, frozen=True):
     receivers: Mapping[str, Any] = field(default_factory=dict)
     version: str = ""
 
+    def __post_init__(self) -> None:
+        completed = {name: self._completed(known) for name, known in self.endpoints.items()}
+        structs.force_setattr(self, "endpoints", completed)  # once, here: they are asked for with every event
+
     def endpoint(self, name: str) -> Endpoint:
-        """The endpoint with what it leaves open filled from `defaults`."""
-        known = self.endpoints.get(name)
-        if known is None:
-            return self.defaults
+        """The endpoint, with what it leaves open filled from `defaults`."""
+        return self.endpoints.get(name, self.defaults)
+
+    def _completed(self, known: Endpoint) -> Endpoint:
         filled = {
             key: value for key, value in structs.asdict(self.defaults).items() if getattr(known, key) is None
         }

@@ -11,9 +11,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from schemas.units import LATEST_S
+from schemas.units import LATEST_S, to_us
 
-Time = Annotated[float, Meta(ge=0, le=LATEST_S)] | Annotated[datetime, Meta(tz=True)]
+Time = Annotated[
+    Annotated[float, Meta(ge=0, le=LATEST_S)] | Annotated[datetime, Meta(tz=True)],
+    Meta(description="RFC 3339 with an offset, or seconds since the epoch"),
+]
 EndpointId = Annotated[str, Meta(min_length=1, max_length=255)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Replicas = Annotated[int, Meta(ge=0, le=1_000_000)]
@@ -64,6 +67,11 @@ class Billing(Struct, frozen=True, gc=False):
     provider: str | None = None
     estimated: bool = False
     line_id: Annotated[str, Meta(max_length=512)] | None = None
+
+    def __post_init__(self) -> None:
+        if to_us(self.period_end) < to_us(self.period_start):
+            msg = f"Expected `period_end` at or after `period_start` ({self.period_start}), got {self.period_end}"
+            raise ValueError(msg)
 
     @property
     def time(self) -> float | datetime:

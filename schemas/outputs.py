@@ -73,7 +73,7 @@ def derive_id(*parts: str | int) -> str:
     """32 hexadecimal digits that depend on the parts alone.
 
     >>> derive_id("episode", "request_surge", "acme/bert", 1)
-    'acebebbe5a89c0b6d20d55e4a9fb0c8c'
+    '08774976812b1bf46b46d8627f85a8a2'
     """
     return blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
 
@@ -90,7 +90,7 @@ class Finding(Struct, frozen=True, omit_defaults=False):
     severity: Severity
     opened_at: Timestamp
     at: Timestamp
-    score: float
+    score: Annotated[float, Meta(description="above 1 is anomalous")]
     value: float
     threshold: float
     baseline: float | None
@@ -154,7 +154,7 @@ class Bill(Struct, frozen=True):
 
     start_us: int
     end_us: int
-    cost_nano: int
+    cost_nano: Annotated[int, Meta(description="1e-9 US dollars")]
     estimated: bool
     line_id: str | None
 
@@ -171,7 +171,7 @@ class Rollup(Struct, frozen=True, omit_defaults=True):
     source: str
     partition: int
     seq: int
-    time_us: int
+    time_us: Annotated[int, Meta(description="microseconds since the epoch")]
     endpoint: str | None = None
     requests: dict[str, tuple[int, int, int, int]] | None = None
     replicas: int | None = None

@@ -22,6 +22,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _security(config.kafka.security, report)
     if report.has_error():
         return
+    _same_everywhere(config, report)
     _unused_security(config.kafka.security, report)
     _names(config, report)
     _budgets(config, report)
@@ -53,6 +54,16 @@ def _security(security: Security, report: Report) -> None:
         and not report.is_wrong((*path, "certificate_file"))
     ):
         report.error((*path, "key_file"), "is of no use without certificate_file")
+
+
+def _same_everywhere(config: Config, report: Report) -> None:
+    own = [(("endpoints", name), endpoint.rules) for name, endpoint in config.endpoints.items()]
+    own += [(("budgets", name), budget.rules) for name, budget in config.budgets.items()]
+    for path, rules in [*own, (("defaults",), config.defaults.rules)]:
+        for rule, settings in rules.items():
+            for field in settings.SAME_EVERYWHERE:
+                if getattr(settings, field) != getattr(config.rules[rule], field):
+                    report.error((*path, "rules", rule, field), f"can only be set once, in rules.{rule}.{field}")
 
 
 def _unused_security(security: Security, report: Report) -> None:

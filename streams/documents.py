@@ -20,7 +20,7 @@ from schemas.config import Config
 from schemas.events import Billing, Request, Scaling, Why
 from schemas.outputs import Alert, Command, Finding, Rollup
 from streams.document_examples import DEAD_LETTER, INPUTS, OUTPUTS
-from streams.topics import needed
+from streams.topics import STAGES, needed
 
 API_VERSION: Final = "1.0.0"  # of what is on the topics `*.v1`, not of the program
 FOLDER: Final = Path(__file__).parents[1] / "docs"
@@ -146,7 +146,7 @@ def _dead_letter_channels() -> Document:
             "messages": {"deadLetter": {"$ref": "#/components/messages/deadLetter"}},
             "bindings": _binding_of_topic(topic + topics.DEAD_LETTERS),
         }
-        for topic in topics.INPUTS
+        for topic in STAGES
     }
 
 
@@ -164,7 +164,7 @@ def _operations() -> Iterator[tuple[str, Document]]:
     for channel in CHANNELS:
         for action in channel.actions:
             yield _operation(action, channel.topic, channel.summary)
-    for topic in topics.INPUTS:
+    for topic in STAGES:
         yield _operation("send", topic + topics.DEAD_LETTERS, f"What could not be read from {topic}.")
 
 

@@ -11,6 +11,7 @@ import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -23,6 +24,8 @@ from streams.errors import UsageError
 
 BLOCK: Final = 1 << 20
 STDIN: Final = "-"
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+MOST_QUOTED: Final = 200  # characters of a first line that is no header
 TRUTHS: Final = {"true": True, "false": False}
 
 
@@ -56,24 +59,26 @@ def read(
 ) -> Iterator[Line]:
     """The events of a file, line by line; `progress` is told how many bytes were read. Blank lines are passed over.
 
-    A file whose first character is `{` is NDJSON, any other is CSV with the fields' names in its first line.
+    A file is NDJSON if one of its first two lines begins with `{` (a log may have been cut in mid-line), else it is
+    CSV with the fields' names in its first line.
     """
-    lines = _split(file, progress)
-    first = next(lines, None)
-    if first is None:
-        return
-    numbered = enumerate(_chain(first, lines), start=1)
-    if first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] in (b"{", b""):
-        for number, text in numbered:
-            if text.strip():
-                yield Line(number, now_ms, text)
-    else:
-        yield from _csv(numbered, event, now_ms)
+    numbered = _numbered(_split(file, progress))
+    first = list(islice(numbered, 2))
+    lines = chain(first, numbered)
+    if any(text.lstrip()[:1] == b"{" for _, text in first):
+        for number, text in lines:
+            yield Line(number, now_ms, text)
+    elif first:
+        _, header = next(lines)
+        yield from _csv(_Columns(_row(header), event, _name(file)), lines, now_ms)
 
 
-def _chain(first: bytes, rest: Iterable[bytes]) -> Iterator[bytes]:
-    yield first.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that spreadsheets write
-    yield from rest
+def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, with their numbers, and without the byte order mark that spreadsheets write."""
+    for number, line in enumerate(lines, start=1):
+        text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
+        if text and not text.isspace():
+            yield number, text
 
 
 def _split(file: IO[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
@@ -96,32 +101,40 @@ def _cut(line: bytes) -> bytes:
     return line[: MAX_VALUE_BYTES + 1]
 
 
-def _csv(numbered: Iterator[tuple[int, bytes]], event: type[Event], now_ms: int) -> Iterator[Line]:
-    _, header = next(numbered)
-    names = _row(header)
-    fields = {field.name: field for field in msgspec.structs.fields(event)}
-    missing = [name for name, field in fields.items() if field.required and name not in names]
-    if missing:
-        msg = f"CSV: expected the columns {', '.join(missing)} in the first line, got {', '.join(names)}"
-        raise UsageError(msg)
-    texts = {name for name, field in fields.items() if _is_text(field.type)}
+class _Columns:
+    """What the first line of a CSV file says of the others."""
+
+    def __init__(self, names: Sequence[str], event: type[Event], source: str) -> None:
+        fields = {field.name: field for field in msgspec.structs.fields(event)}
+        missing = [name for name, field in fields.items() if field.required and name not in names]
+        if missing:
+            wanted, got = ", ".join(missing), ", ".join(names)[:MOST_QUOTED]
+            raise UsageError(f"{source}: expected the columns {wanted} in the first line, or NDJSON; got: {got}")
+        self._names = names
+        self._texts = {name for name, field in fields.items() if _is_text(field.type)}
+
+    def to_json(self, row: Sequence[str]) -> bytes:
+        """The row as JSON. What is empty is left out; what is no number stays text: the decoder will say so."""
+        cells = {name: cell for name, cell in zip(self._names, row, strict=False) if cell}
+        return orjson.dumps({n: cell if n in self._texts else _literal(cell) for n, cell in cells.items()})
+
+
+def _csv(columns: _Columns, numbered: Iterable[tuple[int, bytes]], now_ms: int) -> Iterator[Line]:
     for number, text in numbered:
-        if text.strip():
-            yield Line(number, now_ms, _to_json(names, _row(text), texts))
+        try:
+            value = columns.to_json(_row(text))
+        except (csv.Error, orjson.JSONEncodeError):  # an endless cell, a bare CR, or bytes that are no UTF-8
+            value = text  # no JSON either: the decoder will say so
+        yield Line(number, now_ms, value)
 
 
 def _row(line: bytes) -> list[str]:
     text = line.decode("utf-8", errors="surrogateescape").rstrip("\r")
-    return next(csv.reader(io.StringIO(text)), [])
+    return [cell.strip() for cell in next(csv.reader(io.StringIO(text)), [])]
 
 
-def _to_json(names: Sequence[str], row: Sequence[str], texts: set[str]) -> bytes:
-    """The row as JSON. What is empty is left out; what is no number stays text, and the decoder will say so."""
-    cells = {name: cell.strip() for name, cell in zip(names, row, strict=False)}
-    try:
-        return orjson.dumps({n: cell if n in texts else _literal(cell) for n, cell in cells.items() if cell})
-    except orjson.JSONEncodeError:  # bytes that are no UTF-8
-        return "".join(row).encode("utf-8", errors="surrogateescape")
+def _name(file: IO[bytes]) -> str:
+    return str(getattr(file, "name", "CSV"))
 
 
 def _literal(cell: str) -> Any:  # noqa: ANN401 -- a number, a truth value or the text

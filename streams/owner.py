@@ -125,12 +125,12 @@ class PartitionOwner:
         await asyncio.gather(*[self._save(tp, partition) for tp, (_, partition) in list(self._owned.items())])
 
     def reload(self) -> None:
-        """Take a new configuration where there is one; connections stay as they were."""
+        """Take a new configuration where there is one; how events are read and where from needs a restart."""
         config = self._reload()
         self.metrics.reloads.labels("kept" if config is None else "taken").inc()
         if config is None:
             return
-        self.config = structs.replace(config, kafka=self.config.kafka, http=self.config.http)
+        self.config = structs.replace(config, kafka=self.config.kafka, http=self.config.http, input=self.config.input)
         for _, partition in self._owned.values():
             partition.reconfigure(self.config)
         log.info("configuration taken", version=config.version)

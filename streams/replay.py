@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import IO, Final
 
 from schemas.config import Config
@@ -25,7 +24,8 @@ from schemas.units import US, from_rfc3339
 from streams.lines import Line, opened, read
 from streams.stages import ActionStage, BillingStage, BudgetStage, CoreStage, RequestStage, ScalingStage
 
-CHUNK: Final = 4000  # lines folded at once
+CHUNK: Final = 4000  # lines folded at once, ...
+CHUNK_BYTES: Final = 4 << 20  # ... unless they are as large as this before
 ORDER: Final = (SCALING, BILLING, REQUESTS)  # of two things at one moment, what costs comes first
 
 Emitted = tuple[int, int, int, Finding | Rollup]
@@ -86,8 +86,17 @@ def _stage(topic: str, config: Config) -> CoreStage:
     return kinds[topic](config, 0, keyed=False)
 
 
-def _chunks(lines: Iterator[Line]) -> Iterator[list[Line]]:
-    while chunk := list(islice(lines, CHUNK)):
+def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
+    """Bounded in lines and in bytes: four thousand lines of a megabyte each must not be held at once."""
+    chunk: list[Line] = []
+    size = 0
+    for line in lines:
+        chunk.append(line)
+        size += len(line.value or b"")
+        if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
         yield chunk
 
 

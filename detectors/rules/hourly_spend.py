@@ -9,15 +9,14 @@ evidence of a warning says when the allowance will have run out.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
-from msgspec import Meta
 
 from detectors.episodes import Reading
 from detectors.ledger import Ledger
 from detectors.rule import BudgetRule
-from schemas.config import Config, RuleSettings, Seconds
+from schemas.config import Config, Lasting, RuleSettings, Seconds
 from schemas.outputs import Severity
 from schemas.units import HOUR_US, US, rfc3339, to_nano, to_usd
 
@@ -27,7 +26,7 @@ NEVER: Final = 10**24  # nano-dollars: the allowance of a budget that is not jud
 
 
 class Settings(RuleSettings, frozen=True, rename={"for_": "for"}):
-    for_: Annotated[Seconds, Meta(description="how long the rate must be too high")] = Seconds(60)
+    for_: Lasting = Seconds(60)  # how long the rate must have been too high
 
 
 class HourlySpend(BudgetRule[Settings]):

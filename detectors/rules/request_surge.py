@@ -29,7 +29,6 @@ from detectors.rule import Crossing, RequestRule
 from schemas.config import Config, RuleSettings, Seconds
 from schemas.outputs import Severity
 
-LONGEST_WINDOW_S: Final = 60
 COUNT: Final = 0  # the row of the ring that counts requests
 IDLE_S: Final = 3600  # an endpoint that was silent for so long is no longer taught zeros
 CHANCE: Final = math.log(1e9)  # -log of the probability that chance alone may still explain
@@ -40,12 +39,9 @@ NEVER: Final = 1e18  # requests in a window: the threshold of an endpoint that i
 class Settings(RuleSettings, frozen=True):
     ratio: Annotated[float, Meta(gt=1)] = 5.0
     min_rate: Annotated[float, Meta(gt=0, description="requests per second")] = 1.0
-    window: Annotated[Seconds, Meta(description="whole seconds, 1 to 60, the same for all endpoints")] = Seconds(10)
+    window: Annotated[Seconds, Meta(extra={"ge": 1, "le": 60, "multiple_of": 1})] = Seconds(10)
 
-    def __post_init__(self) -> None:
-        if not (1 <= self.window <= LONGEST_WINDOW_S and self.window == int(self.window)):
-            msg = f"window: expected whole seconds from 1 to {LONGEST_WINDOW_S}, got {self.window:g} s"
-            raise ValueError(msg)
+    SAME_EVERYWHERE: ClassVar = frozenset({"window"})  # all endpoints of a partition share one ring of seconds
 
 
 class RequestSurge(RequestRule[Settings]):
