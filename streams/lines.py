@@ -1,7 +1,7 @@
 """Events from files: NDJSON or CSV, any size, as records that a stage reads. The offset is the line's number.
 
-A line of CSV becomes the JSON object that the same event has on the wire. Memory is bounded by the longest line that
-is accepted, not by the file.
+A line of CSV becomes the JSON object that the same event has on the wire. Memory is bounded by the longest line
+that is accepted, not by the file.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def opened(source: str) -> Iterator[IO[bytes]]:
         yield sys.stdin.buffer
         return
     try:
-        file = Path(source).open("rb")
+        file = Path(source).open("rb")  # noqa: SIM115 -- opening alone may fail in words of ours
     except OSError as e:
         msg = f"{source}: expected a file of events, got: {e.strerror}"
         raise UsageError(msg) from e
@@ -54,13 +54,11 @@ def opened(source: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def read(
-    file: IO[bytes], event: type[Event], now_ms: int, progress: Callable[[int], None]
-) -> Iterator[Line]:
-    """The events of a file, line by line; `progress` is told how many bytes were read. Blank lines are passed over.
+def read(file: IO[bytes], event: type[Event], now_ms: int, progress: Callable[[int], None]) -> Iterator[Line]:
+    """The events of a file, line by line, without blank ones; `progress` is told how many bytes were read.
 
-    A file is NDJSON if one of its first two lines begins with `{` (a log may have been cut in mid-line), else it is
-    CSV with the fields' names in its first line.
+    A file is NDJSON if one of its first two lines begins with `{` (a log may have been cut in mid-line), else
+    it is CSV with the fields' names in its first line.
     """
     numbered = _numbered(_split(file, progress))
     first = list(islice(numbered, 2))
@@ -74,7 +72,7 @@ def read(
 
 
 def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The lines that are not blank, with their numbers, and without the byte order mark that spreadsheets write."""
+    """The lines that are not blank, with their numbers, without the byte order mark of spreadsheets."""
     for number, line in enumerate(lines, start=1):
         text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
         if text and not text.isspace():
@@ -109,12 +107,14 @@ class _Columns:
         missing = [name for name, field in fields.items() if field.required and name not in names]
         if missing:
             wanted, got = ", ".join(missing), ", ".join(names)[:MOST_QUOTED]
-            raise UsageError(f"{source}: expected the columns {wanted} in the first line, or NDJSON; got: {got}")
+            raise UsageError(
+                f"{source}: expected the columns {wanted} in the first line, or NDJSON; got: {got}"
+            )
         self._names = names
         self._texts = {name for name, field in fields.items() if _is_text(field.type)}
 
     def to_json(self, row: Sequence[str]) -> bytes:
-        """The row as JSON. What is empty is left out; what is no number stays text: the decoder will say so."""
+        """The row as JSON without what is empty. What is no number stays text: the decoder will say so."""
         cells = {name: cell for name, cell in zip(self._names, row, strict=False) if cell}
         return orjson.dumps({n: cell if n in self._texts else _literal(cell) for n, cell in cells.items()})
 

@@ -1,8 +1,8 @@
 """`tidegate replay`: the same decisions from files, without a broker.
 
-Each input goes through its own endpoint stage, as one partition of its topic would. What the three emit is merged by
-event time, then topic, then place in the file, and goes on to the budget stage and the action stage. Everything is
-pulled through in chunks, so memory does not grow with the files.
+Each input goes through its own endpoint stage, as one partition of its topic would. What the three emit is merged
+by event time, then topic, then place in the file, and goes on to the budget stage and the action stage. Everything
+is pulled through in chunks, so memory does not grow with the files.
 """
 
 from __future__ import annotations
@@ -49,7 +49,11 @@ class Replay:
         """What is found and commanded, in event order."""
         with ExitStack() as stack:
             sources = {topic: stack.enter_context(opened(name)) for topic, name in self.files.items()}
-            streams = [self._emitted(rank, topic, sources[topic]) for rank, topic in enumerate(ORDER) if topic in sources]
+            streams = [
+                self._emitted(rank, topic, sources[topic])
+                for rank, topic in enumerate(ORDER)
+                if topic in sources
+            ]
             yield from self._decided(heapq.merge(*streams))
 
     def _emitted(self, rank: int, topic: str, file: IO[bytes]) -> Iterator[Emitted]:
@@ -82,7 +86,11 @@ class Replay:
 
 
 def _stage(topic: str, config: Config) -> CoreStage:
-    kinds: dict[str, Callable[..., CoreStage]] = {REQUESTS: RequestStage, SCALING: ScalingStage, BILLING: BillingStage}
+    kinds: dict[str, Callable[..., CoreStage]] = {
+        REQUESTS: RequestStage,
+        SCALING: ScalingStage,
+        BILLING: BillingStage,
+    }
     return kinds[topic](config, 0, keyed=False)
 
 
