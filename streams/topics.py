@@ -48,7 +48,7 @@ def needed(config: Config, partitions: int = PARTITIONS) -> list[Topic]:
     wanted = [Topic(name, partitions, _input_settings()) for name in topics.INPUTS]
     wanted.append(Topic(topics.ROLLUPS, partitions, {}))
     single = (topics.FINDINGS, topics.COMMANDS, topics.RESULTS, topics.APPROVALS, topics.ALERTS)
-    wanted += [Topic(name, 1, {}) for name in single]
+    wanted += [Topic(name, 1, _input_settings() if name == topics.FINDINGS else {}) for name in single]
     wanted += [Topic(name + topics.STATE, many.get(name, 1), COMPACTED) for name in STAGES]
     wanted += [Topic(name + topics.DEAD_LETTERS, 1, _dead_letter_settings()) for name in STAGES]
     return [topic._replace(name=config.kafka.topic_prefix + topic.name) for topic in wanted]
