@@ -20,6 +20,7 @@ from schemas.outputs import Finding, Rollup
 from schemas.units import US, to_nano
 
 STATE_VERSION: Final = 1
+LARGEST: Final = 2**63 - 1  # that a snapshot can hold; a bound this high says no more than that one must look
 
 
 class AccountState(Struct, array_like=True):
@@ -65,9 +66,14 @@ class BudgetFold:
             self._episodes[name].config_version = config.version
         for name in [name for name in self._budgets if name not in config.budgets]:
             del self._budgets[name]
-        for budget in self._budgets.values():
-            for endpoint in budget.ledger.prices:
-                budget.ledger.price(endpoint, self._price(endpoint))
+            for episodes in self._episodes.values():
+                episodes.open.pop(name, None)
+        for name, budget in self._budgets.items():
+            for endpoint in list(budget.ledger.prices):
+                if config.budgets[name].covers(endpoint):
+                    budget.ledger.price(endpoint, self._price(endpoint))
+                else:
+                    budget.ledger.close(endpoint)
 
     @property
     def newest_us(self) -> int:
@@ -110,7 +116,9 @@ class BudgetFold:
         second = ledger.now_us // US
         if second == budget.asked_s:
             return []
-        findings = [self._follow(rule, name, budget) for rule in self._rules if self._is_due(rule, name, ledger)]
+        findings = [
+            self._follow(rule, name, budget) for rule in self._rules if self._is_due(rule, name, ledger)
+        ]
         budget.asked_s = second
         return [finding for finding in findings if finding is not None]
 
@@ -143,7 +151,7 @@ class BudgetFold:
     def _state(self, name: str, budget: _Budget) -> BudgetState:
         return BudgetState(
             budget.ledger.now_us,
-            budget.ledger.upper_nano,
+            min(budget.ledger.upper_nano, LARGEST),
             budget.asked_s,
             dict(budget.sequences),
             {rule: episodes.open[name] for rule, episodes in self._episodes.items() if name in episodes.open},
@@ -158,8 +166,10 @@ class BudgetFold:
             if name in self._config.budgets:
                 self._restore(name, state)
         for (name, endpoint), kept in accounts.items():
-            if name in self._budgets:
-                self._open_account(self._budgets[name].ledger, endpoint, kept.account)
+            if name in self._budgets and self._config.budgets[name].covers(endpoint):
+                self._budgets[name].ledger.adopt(endpoint, self._price(endpoint), kept.account)
+        for budget in self._budgets.values():
+            budget.ledger.mind_prices()
 
     def _restore(self, name: str, state: BudgetState) -> None:
         budget = self._budgets[name] = _Budget()
@@ -171,9 +181,3 @@ class BudgetFold:
         for rule, episode in state.episodes.items():
             if rule in self._episodes:
                 self._episodes[rule].open[name] = episode
-
-    def _open_account(self, ledger: Ledger, endpoint: str, account: Account) -> None:
-        price = self._price(endpoint)
-        ledger.prices[endpoint] = price
-        ledger.accounts[endpoint] = account
-        ledger.rate_nano += account.replicas * price

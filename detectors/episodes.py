@@ -63,7 +63,12 @@ class Episodes:
         return self._finding(subject, endpoint, Status.OPEN, at_us, reading, episode)
 
     def follow(
-        self, subject: str, endpoint: str | None, span: tuple[int, int], reading: Reading, settings: RuleSettings
+        self,
+        subject: str,
+        endpoint: str | None,
+        span: tuple[int, int],
+        reading: Reading,
+        settings: RuleSettings,
     ) -> Finding | None:
         """Go on with what was measured from `span[0]` to `span[1]`: the finding that this makes due, if any."""
         start_us, end_us = span
@@ -93,7 +98,13 @@ class Episodes:
         return self._finding(subject, endpoint, Status.UPDATE, at_us, reading, episode)
 
     def _finding(
-        self, subject: str, endpoint: str | None, status: Status, at_us: int, reading: Reading, episode: Episode
+        self,
+        subject: str,
+        endpoint: str | None,
+        status: Status,
+        at_us: int,
+        reading: Reading,
+        episode: Episode,
     ) -> Finding:
         return Finding(
             id=derive_id("finding", episode.id, status, at_us, self.config_version),
@@ -105,7 +116,7 @@ class Episodes:
             severity=episode.severity,
             opened_at=rfc3339(episode.opened_us),
             at=rfc3339(at_us),
-            score=round(reading.anomaly, DECIMALS),
+            score=_rounded(reading.anomaly),
             value=round(reading.value, DECIMALS),
             threshold=round(reading.threshold, DECIMALS),
             baseline=None if reading.baseline is None else round(reading.baseline, DECIMALS),
@@ -113,3 +124,9 @@ class Episodes:
             evidence=dict(reading.evidence()),
             config_version=self.config_version,
         )
+
+
+def _rounded(score: float) -> float:
+    """As few decimals as leave it on its side of 1."""
+    short = round(score, DECIMALS)
+    return short if (short > 1) == (score > 1) else score

@@ -2,7 +2,8 @@
 
 What an endpoint costs at a moment is, in this order: what a bill says of it (its cost spread evenly over its
 period), else what a provider's estimated line says, else its replicas times its price. The replicas hold until the
-next report, so an endpoint that falls silent goes on costing.
+next report, so an endpoint that falls silent goes on costing. A credit is subtracted, and replaces nothing: it does
+not say what was used.
 
 Money is integers: replicas x microseconds are summed, multiplied by the price, and rounded once.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
 from typing import Final
 
 from msgspec import Struct, field
@@ -19,8 +21,12 @@ from schemas.outputs import Bill
 from schemas.units import HOUR_US, US
 
 WINDOW_US: Final = HOUR_US
-LATENESS_US: Final = 300 * US  # reports this old may still be overtaken by older ones without an error of a cent
-KEEP_US: Final = 2 * HOUR_US  # history before the clock that is kept: the window, and bills that reach into it
+LATENESS_US: Final = (
+    300 * US
+)  # reports this old may still be overtaken by older ones without an error of a cent
+KEEP_US: Final = (
+    2 * HOUR_US
+)  # history before the clock that is kept: the window, and bills that reach into it
 TIDY_EVERY: Final = 64  # steps, after which an account drops what can no longer matter
 
 Interval = tuple[int, int]
@@ -55,13 +61,28 @@ class Account(Struct, array_like=True):
 
     def spend(self, start_us: int, end_us: int, price_nano: int) -> int:
         """Nano-dollars spent in [start, end) at so many nano-dollars per replica and hour."""
-        final = [bill for bill in self.bills if not bill.estimated]
-        estimated = [bill for bill in self.bills if bill.estimated]
-        window = [(start_us, end_us)]
-        unbilled = _without(window, [(bill.start_us, bill.end_us) for bill in final])
-        unknown = _without(unbilled, [(bill.start_us, bill.end_us) for bill in estimated])
+        return self._spend((start_us, end_us), price_nano, self.bills)
+
+    def ceiling(self, start_us: int, end_us: int, price_nano: int) -> int:
+        """At least as much, and still so once credits have left the window or roundings fall otherwise."""
+        charges = [bill for bill in self.bills if bill.cost_nano >= 0]
+        return self._spend((start_us, end_us), price_nano, charges) + self.roundings
+
+    @property
+    def roundings(self) -> int:
+        """How many numbers are rounded for a spend."""
+        return 1 + len(self.bills)
+
+    def _spend(self, interval: Interval, price_nano: int, bills: Sequence[Bill]) -> int:
+        final = [bill for bill in bills if not bill.estimated]
+        estimated = [bill for bill in bills if bill.estimated]
+        window = [interval]
+        unbilled = _without(window, _charged(final))
+        unknown = _without(unbilled, _charged(estimated))
         usage = sum(self._replica_us(start, end) for start, end in unknown)
-        billed = sum(_share(bill, window) for bill in final) + sum(_share(bill, unbilled) for bill in estimated)
+        billed = sum(_share(bill, window) for bill in final) + sum(
+            _share(bill, unbilled) for bill in estimated
+        )
         return billed + (usage * price_nano + HOUR_US // 2) // HOUR_US
 
     def _replica_us(self, start_us: int, end_us: int) -> int:
@@ -99,13 +120,20 @@ class Ledger:
         self.accounts: dict[str, Account] = {}
         self.prices: dict[str, int] = {}
         self.changed: set[str] = set()
+        self._ahead: list[
+            tuple[int, int]
+        ] = []  # heap of bills that end after now: (end, nano-dollars per hour)
+        self._ahead_nano = 0  # their sum per hour
 
     def advance(self, time_us: int) -> None:
         """Move the clock; it never goes back."""
         if time_us > self.now_us:
             if self.now_us:
-                self.upper_nano += self.rate_nano * (time_us - self.now_us) // HOUR_US + 1
+                rate_nano = self.rate_nano + self._ahead_nano
+                self.upper_nano += rate_nano * (time_us - self.now_us) // HOUR_US + 1
             self.now_us = time_us
+            while self._ahead and self._ahead[0][0] <= time_us:
+                self._ahead_nano -= heappop(self._ahead)[1]
 
     def price(self, endpoint: str, price_nano: int) -> None:
         """What a replica of an endpoint costs an hour; holds for all of the window."""
@@ -120,14 +148,14 @@ class Ledger:
         account = self._account(endpoint)
         price = self.prices.get(endpoint, 0)
         in_order = not account.bills and (not account.steps or time_us > account.steps[-1][0])
-        before = 0 if in_order else self._spend_of(account, price)
+        before = 0 if in_order else self._ceiling_of(account, price)
         old = account.replicas
         account.scale(time_us, replicas)
         self.rate_nano += (account.replicas - old) * price
         if in_order:
-            self.upper_nano += max(0, replicas - old) * price * (self.now_us - time_us) // HOUR_US + 1
+            self.upper_nano += max(0, replicas - old) * price * (self.now_us - time_us) // HOUR_US + 2
         else:
-            self.upper_nano += self._spend_of(account, price) - before
+            self.upper_nano += self._ceiling_of(account, price) - before + account.roundings
         if len(account.steps) % TIDY_EVERY == 0:
             account.forget(self.now_us - KEEP_US, self.now_us - LATENESS_US)
 
@@ -135,37 +163,81 @@ class Ledger:
         """A line of a bill: replaces what was estimated for its period."""
         account = self._account(endpoint)
         price = self.prices.get(endpoint, 0)
-        before = self._spend_of(account, price)
+        before = self._ceiling_of(account, price)
         if account.charge(bill):
-            self.upper_nano += self._spend_of(account, price) - before
+            self.upper_nano += self._ceiling_of(account, price) - before + account.roundings
+            self._expect(bill)
+
+    def adopt(self, endpoint: str, price_nano: int, account: Account) -> None:
+        """Take an account as it was kept, once the clock is set."""
+        self.prices[endpoint], self.accounts[endpoint] = price_nano, account
+        self.rate_nano += account.replicas * price_nano
+        for bill in account.bills:
+            self._expect(bill)
+
+    def close(self, endpoint: str) -> None:
+        """The endpoint is no longer this budget's affair."""
+        price = self.prices.pop(endpoint)
+        account = self.accounts.pop(endpoint, None)
+        self.changed.discard(endpoint)
+        if account is not None:
+            self.rate_nano -= account.replicas * price
+
+    def _expect(self, bill: Bill) -> None:
+        """Of a line that reaches past the clock, more will have been spent as the clock moves on."""
+        end_us = max(bill.end_us, bill.start_us + 1)
+        if bill.cost_nano > 0 and end_us > self.now_us:
+            hourly = -(-bill.cost_nano * HOUR_US // (end_us - bill.start_us))
+            heappush(self._ahead, (end_us, hourly))
+            self._ahead_nano += hourly
 
     def _account(self, endpoint: str) -> Account:
         self.changed.add(endpoint)
         return self.accounts.setdefault(endpoint, Account())
 
-    def _spend_of(self, account: Account, price_nano: int) -> int:
-        return account.spend(self.now_us - WINDOW_US, self.now_us, price_nano)
+    def _ceiling_of(self, account: Account, price_nano: int) -> int:
+        return account.ceiling(self.now_us - WINDOW_US, self.now_us, price_nano)
 
     def spend(self) -> int:
         """Nano-dollars spent in the window that ends now, exactly. Costs a look at every account."""
-        self.upper_nano = self.spend_between(self.now_us - WINDOW_US, self.now_us)
+        since_us, exact, self.upper_nano = self.now_us - WINDOW_US, 0, 0
         for name, account in self.accounts.items():
+            price = self.prices.get(name, 0)
+            ceiling = account.ceiling(since_us, self.now_us, price)
+            self.upper_nano += ceiling
+            credited = any(bill.cost_nano < 0 for bill in account.bills)
+            exact += account.spend(since_us, self.now_us, price) if credited else ceiling - account.roundings
             steps, bills = len(account.steps), len(account.bills)
             account.forget(self.now_us - KEEP_US, self.now_us - LATENESS_US)
             if (steps, bills) != (len(account.steps), len(account.bills)):
                 self.changed.add(name)
-        return self.upper_nano
+        return exact
+
+    def mind_prices(self) -> None:
+        """After accounts were adopted: their prices may have risen since the bound was kept."""
+        slack = sum(account.roundings for account in self.accounts.values())
+        if self.upper_nano < self.ceiling() - slack:
+            self.upper_nano = self.ceiling()
+
+    def ceiling(self) -> int:
+        """The least that `upper_nano` may be, as far as is known now."""
+        return sum(
+            self._ceiling_of(account, self.prices.get(name, 0)) for name, account in self.accounts.items()
+        )
 
     def spend_between(self, start_us: int, end_us: int) -> int:
         """Nano-dollars spent in [start, end), as far back as history is kept."""
         return sum(
-            account.spend(start_us, end_us, self.prices.get(name, 0)) for name, account in self.accounts.items()
+            account.spend(start_us, end_us, self.prices.get(name, 0))
+            for name, account in self.accounts.items()
         )
 
     def dearest(self, most: int) -> list[tuple[str, int, int]]:
         """(endpoint, replicas, nano-dollars per replica and hour) of those that cost most an hour now."""
         rows = [(name, account.replicas, self.prices.get(name, 0)) for name, account in self.accounts.items()]
-        return sorted((row for row in rows if row[1] * row[2]), key=lambda row: (-row[1] * row[2], row[0]))[:most]
+        return sorted((row for row in rows if row[1] * row[2]), key=lambda row: (-row[1] * row[2], row[0]))[
+            :most
+        ]
 
 
 def _time(step: Step) -> int:
@@ -179,6 +251,11 @@ def _share(bill: Bill, windows: Sequence[Interval]) -> int:
         return bill.cost_nano if any(start <= bill.start_us < end for start, end in windows) else 0
     inside = sum(max(0, min(end, bill.end_us) - max(start, bill.start_us)) for start, end in windows)
     return (2 * bill.cost_nano * inside + length) // (2 * length)
+
+
+def _charged(bills: Iterable[Bill]) -> list[Interval]:
+    """The periods whose cost the lines say."""
+    return [(bill.start_us, bill.end_us) for bill in bills if bill.cost_nano >= 0]
 
 
 def _without(windows: Sequence[Interval], holes: Iterable[Interval]) -> list[Interval]:

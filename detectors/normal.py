@@ -95,7 +95,9 @@ class Tail:
     def learn(self, residual: float) -> None:
         """Take one residual of this side (in scales; not positive if the value lay on the other side)."""
         if residual > self.start:
-            excess = min(math.log(residual / self.start), 1.5)  # one value of any size moves the index this much
+            excess = min(
+                math.log(residual / self.start), 1.5
+            )  # one value of any size moves the index this much
             self.xi = min(XI_HIGH, max(XI_LOW, self.xi + TAIL_GAIN * (excess - self.xi)))
             self.start *= TAIL_RISE
         else:
@@ -163,7 +165,10 @@ class LearnedNormal:
         """
         hour = int(time_s // HOUR_S)
         if hour != self._hour:
-            self._hour, self._usual = hour, self._usual_at(hour)  # from earlier visits: an hour does not teach itself
+            self._hour, self._usual = (
+                hour,
+                self._usual_at(hour),
+            )  # from earlier visits: an hour does not teach itself
             self._cached = None
         expectation = self._expectation(hour)
         judgement = expectation.judgement

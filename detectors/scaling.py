@@ -56,7 +56,9 @@ class ScalingFold:
             rule.reconfigure(config)
             self._episodes[name].config_version = config.version
 
-    def apply(self, events: Sequence[Scaling], time_us: Ints, offsets: Sequence[int]) -> list[Finding | Rollup]:
+    def apply(
+        self, events: Sequence[Scaling], time_us: Ints, offsets: Sequence[int]
+    ) -> list[Finding | Rollup]:
         """Fold events in log order; `offsets` are their places in the log."""
         emitted: list[Finding | Rollup] = []
         for event, at_us, offset in zip(events, time_us.tolist(), offsets, strict=True):
@@ -75,7 +77,13 @@ class ScalingFold:
             budgets = self._budgets[endpoint] = self._config.budgets_of(endpoint)
         for budget in budgets:
             yield Rollup(
-                budget, SCALING, self._partition, offset, at_us, endpoint=endpoint, replicas=event.ready_replicas
+                budget,
+                SCALING,
+                self._partition,
+                offset,
+                at_us,
+                endpoint=endpoint,
+                replicas=event.ready_replicas,
             )
 
     def _take(self, endpoint: str, report: Report) -> Iterator[Finding]:
@@ -93,7 +101,9 @@ class ScalingFold:
 
     def _forget(self, history: list[Report]) -> None:
         """Keep the open seconds, and the one report before them that they begin with."""
-        first_open = bisect_right(history, self.watermark.open_from * US - 1, key=lambda report: report.time_us)
+        first_open = bisect_right(
+            history, self.watermark.open_from * US - 1, key=lambda report: report.time_us
+        )
         del history[: max(0, first_open - 1)]
 
     def _close(self, open_from: int) -> Iterator[Finding]:
@@ -112,7 +122,9 @@ class ScalingFold:
             for endpoint in sorted(episodes.open):
                 self._dirty.add(endpoint)
                 settings = self._config.rule(name, endpoint)
-                finding = episodes.follow(endpoint, endpoint, span, self._read(name, endpoint, span), settings)
+                finding = episodes.follow(
+                    endpoint, endpoint, span, self._read(name, endpoint, span), settings
+                )
                 if finding is not None:
                     yield finding
 
@@ -122,7 +134,9 @@ class ScalingFold:
         start = max(0, bisect_right(history, span[0], key=lambda report: report.time_us) - 1)
         end = bisect_right(history, span[1] - 1, key=lambda report: report.time_us)
         moments = range(start, max(end, start + 1))
-        readings = [self._rules[rule].read(endpoint, history[i], history[i - 1] if i else None) for i in moments]
+        readings = [
+            self._rules[rule].read(endpoint, history[i], history[i - 1] if i else None) for i in moments
+        ]
         return max(readings, key=lambda reading: (reading.anomaly, not reading.low))
 
     # -- state -----------------------------------------------------------------------------------------------------

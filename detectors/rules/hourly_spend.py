@@ -38,6 +38,11 @@ class HourlySpend(BudgetRule[Settings]):
         super().__init__(config)
         self._above_since_us: dict[str, int] = {}  # since when the rate has been too high
 
+    def reconfigure(self, config: Config) -> None:
+        super().reconfigure(config)
+        kept = {name: since for name, since in self._above_since_us.items() if name in config.budgets}
+        self._above_since_us = kept
+
     def observe(self, budget: str, ledger: Ledger) -> None:
         if ledger.rate_nano <= self._allowance(budget):
             self._above_since_us.pop(budget, None)
@@ -75,7 +80,7 @@ class HourlySpend(BudgetRule[Settings]):
     def _allowance(self, budget: str) -> int:
         if not self.settings(budget=budget).enabled:
             return NEVER
-        return to_nano(self.config.budgets[budget].daily_usd) // HOURS
+        return max(1, to_nano(self.config.budgets[budget].daily_usd) // HOURS)
 
     def _is_rate_too_high(self, budget: str, ledger: Ledger) -> bool:
         since = self._above_since_us.get(budget)

@@ -41,7 +41,9 @@ class Settings(RuleSettings, frozen=True):
     min_rate: Annotated[float, Meta(gt=0, description="requests per second")] = 1.0
     window: Annotated[Seconds, Meta(extra={"ge": 1, "le": 60, "multiple_of": 1})] = Seconds(10)
 
-    SAME_EVERYWHERE: ClassVar = frozenset({"window"})  # all endpoints of a partition share one ring of seconds
+    SAME_EVERYWHERE: ClassVar = frozenset(
+        {"window"}
+    )  # all endpoints of a partition share one ring of seconds
 
 
 class RequestSurge(RequestRule[Settings]):
@@ -59,7 +61,9 @@ class RequestSurge(RequestRule[Settings]):
         self._closed = np.zeros(0, dtype=np.int64)  # ... with the last closed second
         self._threshold = np.zeros(0)
         self._judged = np.zeros(0, dtype=np.int64)  # the second as of which the threshold stands
-        self._idle = np.zeros(0, dtype=np.int64)  # closed steps without a request; -1: its first step is not over
+        self._idle = np.zeros(
+            0, dtype=np.int64
+        )  # closed steps without a request; -1: its first step is not over
 
     @classmethod
     def reach_s(cls, config: Config) -> int:
@@ -100,9 +104,10 @@ class RequestSurge(RequestRule[Settings]):
             places = np.flatnonzero((endpoint == suspect) & inside)
             before = self._leading[suspect] - count[places].sum()
             reached = before + np.cumsum(count[places])
-            crossing = int(np.argmax(reached > self._threshold[suspect]))
-            if len(places) and reached[crossing] > self._threshold[suspect]:
-                yield Crossing(int(places[crossing]), suspect, self._reading(suspect, int(reached[crossing])))
+            above = np.flatnonzero(reached > self._threshold[suspect])
+            if len(above):
+                first = int(above[0])
+                yield Crossing(int(places[first]), suspect, self._reading(suspect, int(reached[first])))
 
     def close(self, second: int, silent: Flags) -> Flags:
         self._closed += self._row(second) - self._row(second - self.window_s)
@@ -122,7 +127,8 @@ class RequestSurge(RequestRule[Settings]):
         return self._reading(endpoint, int(self._closed[endpoint]))
 
     def is_quiescent(self) -> bool:
-        return not self._closed.any() and bool((self._idle > IDLE_S // self.window_s).all())
+        unknown = self._idle < 0  # all its requests came late, or count nothing
+        return not self._closed.any() and bool((unknown | (self._idle > IDLE_S // self.window_s)).all())
 
     def snapshot(self, endpoint: int) -> Any:  # noqa: ANN401 -- plain data
         return self._normals[endpoint].snapshot(), int(self._idle[endpoint]), int(self._judged[endpoint])

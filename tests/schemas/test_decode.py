@@ -187,7 +187,7 @@ def test_halves_of_an_object_are_not_put_together() -> None:
         ({"period_start": ...}, ("missing required field `period_start`",)),
         ({"cost_usd": ...}, ("missing required field `cost_usd`",)),
         ({"cost_usd": "1.5"}, ("$.cost_usd", "`float`")),
-        ({"cost_usd": 2e12}, ("$.cost_usd", "<= 1000000000000.0")),
+        ({"cost_usd": 2e12}, ("$.cost_usd", "<= 1")),
         ({"period_start": "1969-12-31T00:00:00Z"}, ("period_start:", "1970 or later")),
         ({"estimated": "yes"}, ("$.estimated", "`bool`")),
         ({"line_id": "x" * 513}, ("$.line_id", "length <= 512")),

@@ -1,0 +1,302 @@
+"""Money: exact for every order of arrival, and never more than its bound says."""
+
+from __future__ import annotations
+
+import copy
+from fractions import Fraction
+from itertools import pairwise
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.ledger import KEEP_US, LATENESS_US, WINDOW_US, Account, Ledger
+from schemas.outputs import Bill
+from schemas.units import HOUR_US, NANO, US
+
+NOW_US: Final = 500_000 * HOUR_US
+PRICE: Final = 2 * NANO  # per replica and hour
+Step = tuple[int, int]
+
+
+def ledger_at(time_us: int, *endpoints: str) -> Ledger:
+    ledger = Ledger()
+    ledger.advance(time_us)
+    for endpoint in endpoints:
+        ledger.price(endpoint, PRICE)
+    return ledger
+
+
+def bill(start_h: float, end_h: float, usd: float, line_id: str | None = None) -> Bill:
+    """A final line; hours count from NOW."""
+    return estimate(start_h, end_h, usd, line_id)[0]
+
+
+def estimate(start_h: float, end_h: float, usd: float, line_id: str | None = None) -> tuple[Bill, Bill]:
+    """A line as final and as estimated."""
+    start_us, end_us = NOW_US + round(start_h * HOUR_US), NOW_US + round(end_h * HOUR_US)
+    cost_nano = round(usd * NANO)
+    return (
+        Bill(start_us, end_us, cost_nano, estimated=False, line_id=line_id),
+        Bill(start_us, end_us, cost_nano, estimated=True, line_id=line_id),
+    )
+
+
+def exact(steps: list[Step], start_us: int, end_us: int, price: int) -> Fraction:
+    """The integral of replicas x price, slowly; of two reports of one moment the larger holds."""
+    known: dict[int, int] = {}
+    for time_us, replicas in steps:
+        known[time_us] = max(replicas, known.get(time_us, 0))
+    edges = [*sorted(known.items()), (end_us, 0)]
+    usage = 0
+    for (since, replicas), (until, _) in pairwise(edges):
+        usage += replicas * max(0, min(until, end_us) - max(since, start_us))
+    return Fraction(usage * price, HOUR_US)
+
+
+STEPS: Final = st.lists(st.tuples(st.integers(0, 290 * US), st.integers(0, 50)), min_size=1, max_size=30)
+
+
+@given(STEPS.flatmap(lambda steps: st.tuples(st.just(steps), st.permutations(steps))), st.integers(1, 10**12))
+def test_money_does_not_depend_on_the_order_of_arrival(
+    orders: tuple[list[Step], list[Step]], price: int
+) -> None:
+    """Within the lateness any order integrates to the exact sum, rounded once."""
+    for steps in orders:
+        ledger = Ledger()
+        ledger.price("a", price)
+        for after_us, replicas in steps:
+            ledger.advance(NOW_US + after_us)
+            ledger.scale("a", NOW_US + after_us, replicas)
+        ledger.advance(NOW_US + 300 * US)
+        sought = exact([(NOW_US + after, n) for after, n in steps], 0, ledger.now_us, price)
+        assert ledger.spend() == sought // 1 + (sought % 1 >= Fraction(1, 2))
+
+
+def test_replicas_cost_until_the_next_report() -> None:
+    """A silent endpoint goes on costing."""
+    ledger = ledger_at(NOW_US, "a")
+    ledger.scale("a", NOW_US, 3)
+    ledger.advance(NOW_US + HOUR_US // 2)
+    assert ledger.spend() == 3 * PRICE // 2
+    ledger.advance(NOW_US + 9 * HOUR_US)
+    assert ledger.spend() == 3 * PRICE
+    assert ledger.rate_nano == 3 * PRICE
+
+
+def test_what_lies_before_the_window_is_over() -> None:
+    """Spend is that of the last hour alone."""
+    ledger = ledger_at(NOW_US, "a")
+    ledger.scale("a", NOW_US, 40)
+    ledger.advance(NOW_US + HOUR_US)
+    ledger.scale("a", NOW_US + HOUR_US, 0)
+    ledger.advance(NOW_US + HOUR_US + HOUR_US // 4)
+    assert ledger.spend() == 40 * PRICE * 3 // 4
+
+
+def charged(*lines: Bill, replicas: int = 5) -> int:
+    """Nano-dollars of the last hour, with so many replicas all the time and these lines."""
+    ledger = ledger_at(NOW_US - 2 * HOUR_US, "a")
+    ledger.scale("a", NOW_US - 2 * HOUR_US, replicas)
+    ledger.advance(NOW_US)
+    for line in lines:
+        ledger.charge("a", line)
+    assert ledger.upper_nano >= ledger.spend_between(NOW_US - WINDOW_US, NOW_US)
+    return ledger.spend()
+
+
+def test_a_bill_replaces_the_estimate_of_its_period() -> None:
+    """Half an hour is billed, the other half is replicas times price."""
+    assert charged(bill(-1, -0.5, 7.0)) == 7 * NANO + 5 * PRICE // 2
+
+
+def test_a_bill_of_nothing_replaces_too() -> None:
+    """What was free cost nothing."""
+    assert charged(bill(-1, 0, 0.0)) == 0
+
+
+def test_a_bill_is_spread_evenly_over_its_period() -> None:
+    """Only the part that lies in the window counts."""
+    assert charged(bill(-3, 0, 9.0)) == 3 * NANO
+    assert charged(bill(-0.5, 0.5, 9.0)) == 9 * NANO // 2 + 5 * PRICE // 2
+
+
+def test_overlapping_bills_add_up() -> None:
+    """Two lines about one hour (compute, storage) are both paid, and the estimate is replaced once."""
+    assert charged(bill(-1, 0, 4.0, "compute"), bill(-0.5, 0, 1.0, "storage")) == 5 * NANO
+
+
+def test_a_final_line_comes_before_an_estimated_one() -> None:
+    """An estimated line counts where no final one does; both come before replicas."""
+    estimated = estimate(-1, 0, 8.0)[1]
+    assert charged(estimated) == 8 * NANO
+    assert charged(estimated, bill(-1, -0.75, 1.0)) == NANO + 6 * NANO
+    assert charged(bill(-1, -0.75, 1.0), estimated) == NANO + 6 * NANO
+
+
+def test_a_credit_is_subtracted_and_replaces_nothing() -> None:
+    """It does not say what was used: a refund must not blind anybody to a runaway."""
+    assert charged(bill(-1, 0, -3.0)) == 5 * PRICE - 3 * NANO
+    assert charged(bill(-1, 0, 6.0), bill(-1, 0, -2.0)) == 4 * NANO
+
+
+def test_a_line_without_length_counts_where_it_stands() -> None:
+    """A fee at a moment is spent at that moment, and replaces nothing."""
+    assert charged(bill(-0.5, -0.5, 6.0)) == 5 * PRICE + 6 * NANO
+    assert charged(bill(-1, -1, 6.0)) == 5 * PRICE + 6 * NANO
+    assert charged(bill(-1.01, -1.01, 6.0)) == 5 * PRICE
+    assert charged(bill(0, 0, 6.0)) == 5 * PRICE
+
+
+def test_a_repeated_line_is_counted_once() -> None:
+    """By its id; lines without an id are all different."""
+    assert charged(bill(-1, 0, 4.0, "x"), bill(-1, 0, 4.0, "x")) == 4 * NANO
+    assert charged(bill(-1, 0, 4.0), bill(-1, 0, 4.0)) == 8 * NANO
+
+
+def test_a_late_bill_corrects_the_window() -> None:
+    """It comes when half of its period has left the window, and counts with the rest."""
+    ledger = ledger_at(NOW_US - HOUR_US, "a")
+    ledger.scale("a", NOW_US - HOUR_US, 5)
+    ledger.advance(NOW_US + HOUR_US // 2)
+    assert ledger.spend() == 5 * PRICE
+    ledger.charge("a", bill(-1, 0, 100.0))
+    assert ledger.spend() == 50 * NANO + 5 * PRICE // 2
+
+
+def test_a_new_price_holds_for_all_of_the_window() -> None:
+    """A price was wrong before, too."""
+    ledger = ledger_at(NOW_US, "a")
+    ledger.scale("a", NOW_US, 4)
+    ledger.advance(NOW_US + HOUR_US)
+    ledger.price("a", 3 * PRICE)
+    assert ledger.spend() == 12 * PRICE
+    assert ledger.rate_nano == 12 * PRICE
+
+
+def test_the_dearest_come_first() -> None:
+    """Sorted by what they cost an hour, then by name; what costs nothing is left out."""
+    ledger = ledger_at(NOW_US, "a", "b", "c", "d")
+    for endpoint, replicas in (("c", 2), ("b", 2), ("a", 1), ("d", 0)):
+        ledger.scale(endpoint, NOW_US, replicas)
+    assert ledger.dearest(2) == [("b", 2, PRICE), ("c", 2, PRICE)]
+    assert len(ledger.dearest(9)) == 3
+
+
+def test_a_closed_account_costs_nothing_more() -> None:
+    """What a budget no longer covers is not its money."""
+    ledger = ledger_at(NOW_US, "a", "b")
+    ledger.scale("a", NOW_US, 4)
+    ledger.close("a")
+    ledger.close("b")
+    ledger.advance(NOW_US + HOUR_US)
+    assert (ledger.spend(), ledger.rate_nano, dict(ledger.accounts)) == (0, 0, {})
+
+
+@st.composite
+def moves(draw: st.DrawFn) -> tuple[str, int, int, Bill | int]:
+    """(endpoint, how far the clock goes, how far back the time lies, a line or replicas)."""
+    endpoint = draw(st.sampled_from("abc"))
+    forth_us = draw(st.sampled_from([0, 1, US, 59 * US, 1000 * US + 7, HOUR_US, 5 * HOUR_US]))
+    back_us = draw(st.sampled_from([0, 0, 1, 30 * US, 299 * US, HOUR_US]))
+    if draw(st.booleans()):
+        return endpoint, forth_us, back_us, draw(st.integers(0, 100))
+    length_us = draw(st.sampled_from([0, 1, 600 * US, HOUR_US, 24 * HOUR_US]))
+    cost_nano = draw(st.integers(-(10**12), 10**12))
+    start_us = draw(st.integers(-2 * HOUR_US, HOUR_US))
+    line_id = draw(st.sampled_from([None, "x", "y"]))
+    return (
+        endpoint,
+        forth_us,
+        back_us,
+        Bill(start_us, start_us + length_us, cost_nano, draw(st.booleans()), line_id),
+    )
+
+
+def play(ledger: Ledger, move: tuple[str, int, int, Bill | int]) -> None:
+    endpoint, forth_us, back_us, what = move
+    ledger.advance(ledger.now_us + forth_us)
+    now_us = ledger.now_us
+    if isinstance(what, int):
+        ledger.scale(endpoint, now_us - back_us, what)
+    else:
+        start_us, end_us = now_us + what.start_us, now_us + what.end_us
+        ledger.charge(endpoint, Bill(start_us, end_us, what.cost_nano, what.estimated, what.line_id))
+
+
+@given(st.lists(moves(), max_size=25), st.sets(st.integers(0, 25)), st.integers(1, 10**10))
+def test_the_bound_is_never_below_the_spend(
+    log: list[tuple[str, int, int, Bill | int]], asked: set[int], price: int
+) -> None:
+    """Whatever comes, and whenever the exact sum was asked for in between."""
+    ledger = ledger_at(NOW_US)
+    for endpoint in "abc":
+        ledger.price(endpoint, price)
+    for place, move in enumerate(log):
+        play(ledger, move)
+        assert ledger.upper_nano >= ledger.spend_between(ledger.now_us - WINDOW_US, ledger.now_us)
+        if place in asked:
+            assert ledger.spend() == ledger.spend_between(ledger.now_us - WINDOW_US, ledger.now_us)
+            assert ledger.upper_nano >= ledger.spend_between(ledger.now_us - WINDOW_US, ledger.now_us)
+    for after_us in (1, US, HOUR_US // 2, HOUR_US, 30 * HOUR_US):
+        ledger.advance(ledger.now_us + after_us)
+        assert ledger.upper_nano >= ledger.spend_between(ledger.now_us - WINDOW_US, ledger.now_us)
+
+
+@given(st.lists(moves(), max_size=25))
+def test_an_adopted_account_goes_on_alike(log: list[tuple[str, int, int, Bill | int]]) -> None:
+    """Rate, bound and spend after a restart are those that there were."""
+    ledger = ledger_at(NOW_US, "a", "b", "c")
+    for move in log:
+        play(ledger, move)
+    again = Ledger()
+    again.now_us, again.upper_nano = ledger.now_us, ledger.upper_nano
+    for endpoint, account in copy.deepcopy(ledger.accounts).items():
+        again.adopt(endpoint, PRICE, account)
+    again.mind_prices()
+    later_us = ledger.now_us + 100 * US
+    for one in (ledger, again):
+        one.advance(later_us)
+    assert (again.rate_nano, again.upper_nano) == (ledger.rate_nano, ledger.upper_nano)
+    assert again.spend() == ledger.spend()
+
+
+def test_the_bound_minds_a_price_that_rose_while_nobody_looked() -> None:
+    """A restart with a higher price must not hide the spend behind the old bound."""
+    ledger = ledger_at(NOW_US, "a")
+    ledger.scale("a", NOW_US, 2)
+    ledger.advance(NOW_US + HOUR_US)
+    again = Ledger()
+    again.now_us, again.upper_nano = ledger.now_us, ledger.upper_nano
+    again.adopt("a", 10 * PRICE, ledger.accounts["a"])
+    again.mind_prices()
+    assert again.upper_nano >= 20 * PRICE
+
+
+@given(
+    st.lists(st.tuples(st.integers(-4 * HOUR_US, 0), st.integers(0, 3)), max_size=40),
+    st.lists(st.tuples(st.integers(-5 * HOUR_US, 0), st.integers(0, 2 * HOUR_US)), max_size=5),
+)
+def test_forgetting_does_not_change_the_window(steps: list[Step], periods: list[tuple[int, int]]) -> None:
+    """Only what can no longer matter goes."""
+    account = Account()
+    for after_us, replicas in steps:
+        account.scale(NOW_US + after_us, replicas)
+    for start_us, length_us in periods:
+        account.charge(
+            Bill(NOW_US + start_us, NOW_US + start_us + length_us, NANO, estimated=False, line_id=None)
+        )
+    before = account.spend(NOW_US - WINDOW_US, NOW_US, PRICE)
+    account.forget(NOW_US - KEEP_US, NOW_US - LATENESS_US)
+    assert account.spend(NOW_US - WINDOW_US, NOW_US, PRICE) == before
+
+
+@pytest.mark.parametrize("replicas", [0, 7])
+def test_a_chatty_source_does_not_fill_the_memory(replicas: int) -> None:
+    """Reports that change nothing are merged, old ones dropped."""
+    ledger = ledger_at(NOW_US, "a")
+    for second in range(0, 4 * 3600, 5):
+        ledger.advance(NOW_US + second * US)
+        ledger.scale("a", NOW_US + second * US, replicas)
+    assert len(ledger.accounts["a"].steps) < 200
