@@ -87,8 +87,11 @@ class CoreStage(ABC):
 
 
 def encode(value: Finding | Command | Alert | Rollup) -> bytes:
-    """A value as it travels."""
-    return orjson.dumps(msgspec.to_builtins(value))
+    """A value as it travels. A roll-up leaves out what it does not carry."""
+    fields = msgspec.structs.asdict(value)
+    if isinstance(value, Rollup):
+        fields = {name: content for name, content in fields.items() if content is not None}
+    return orjson.dumps(fields, default=msgspec.to_builtins)
 
 
 def _label(value: Value) -> tuple[str, ...] | None:

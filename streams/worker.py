@@ -23,7 +23,7 @@ from streams.topics import STAGES, verify
 
 BUFFERED_CHUNKS: Final = 32  # of one topic, waiting for its agent
 COMMIT_EVERY_S: Final = 1.0
-GC_THRESHOLD: Final = 25_000  # a chunk makes thousands of objects and no cycles
+GC_THRESHOLD: Final = 200_000  # a chunk makes thousands of objects and no cycles
 REBALANCE_S: Final = 30.0
 REQUEST_S: Final = 10.0
 
