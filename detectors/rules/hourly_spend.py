@@ -108,7 +108,10 @@ def _evidence(ledger: Ledger, spend: int, allowance: int) -> dict[str, Any]:
 
 
 def _runs_out_at(ledger: Ledger, spend: int, allowance: int) -> str | None:
-    """When the allowance will have been spent at the present rate, counting nothing that leaves the window."""
-    if spend > allowance or ledger.rate_nano <= 0:
+    """When, within the hour, the allowance will have been spent at the present rate.
+
+    Later than that, what leaves the window counts for more than what comes.
+    """
+    if spend > allowance or ledger.rate_nano <= 0 or allowance - spend > ledger.rate_nano:
         return None
     return rfc3339(ledger.now_us + (allowance - spend) * HOUR_US // ledger.rate_nano)

@@ -59,9 +59,7 @@ STEPS: Final = st.lists(st.tuples(st.integers(0, 290 * US), st.integers(0, 50)),
 
 
 @given(STEPS.flatmap(lambda steps: st.tuples(st.just(steps), st.permutations(steps))), st.integers(1, 10**12))
-def test_money_does_not_depend_on_the_order_of_arrival(
-    orders: tuple[list[Step], list[Step]], price: int
-) -> None:
+def test_money_does_not_depend_on_the_order_of_arrival(orders: tuple[list[Step], list[Step]], price: int) -> None:
     """Within the lateness any order integrates to the exact sum, rounded once."""
     for steps in orders:
         ledger = Ledger()
@@ -284,9 +282,7 @@ def test_forgetting_does_not_change_the_window(steps: list[Step], periods: list[
     for after_us, replicas in steps:
         account.scale(NOW_US + after_us, replicas)
     for start_us, length_us in periods:
-        account.charge(
-            Bill(NOW_US + start_us, NOW_US + start_us + length_us, NANO, estimated=False, line_id=None)
-        )
+        account.charge(Bill(NOW_US + start_us, NOW_US + start_us + length_us, NANO, estimated=False, line_id=None))
     before = account.spend(NOW_US - WINDOW_US, NOW_US, PRICE)
     account.forget(NOW_US - KEEP_US, NOW_US - LATENESS_US)
     assert account.spend(NOW_US - WINDOW_US, NOW_US, PRICE) == before

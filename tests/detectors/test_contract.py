@@ -1,0 +1,220 @@
+"""What every rule must do, whatever it watches. A new rule adds one scenario, below."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Final, NamedTuple, Protocol
+
+import pytest
+from msgspec import structs
+
+from detectors import RULES
+from detectors.rule import BudgetRule, RequestRule, ScalingRule
+from schemas.config import Config, RuleSettings, Seconds
+from schemas.outputs import Finding, Status
+from schemas.topics import REQUESTS, ROLLUPS, SCALING
+from schemas.units import US, from_rfc3339
+from tests.detectors.logs import (
+    START_S,
+    Cut,
+    Entry,
+    findings,
+    numbered,
+    outputs,
+    request,
+    rollup,
+    scaling,
+    settings,
+    stage_of,
+)
+
+PAGES: Final = Path(__file__).parent.parent.parent / "docs" / "rules"
+
+
+class Level(Protocol):
+    """Writes the seconds from `start` to `end` of a series, calm or high."""
+
+    def __call__(self, start: int, end: int, *, high: bool) -> list[Entry]: ...
+
+
+class Scenario(NamedTuple):
+    """A series that is calm, jumps, and is calm again."""
+
+    topic: str
+    level: Level
+    warm_s: int
+    high_s: int
+    calm_s: int
+
+    @property
+    def quiet(self) -> list[Entry]:
+        return self.level(0, self.warm_s, high=False)
+
+    @property
+    def log(self) -> list[Entry]:
+        return self.quiet + self.high + self.calm
+
+    @property
+    def high(self) -> list[Entry]:
+        return self.level(self.warm_s, self.warm_s + self.high_s, high=True)
+
+    @property
+    def calm(self) -> list[Entry]:
+        return self.level(self.warm_s + self.high_s, self.warm_s + self.high_s + self.calm_s, high=False)
+
+    def prolonged(self, seconds: int) -> list[Entry]:
+        """It stays high."""
+        return self.level(self.warm_s + self.high_s, self.warm_s + self.high_s + seconds, high=True)
+
+
+def _requests(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [request(second, 40 if high else 2) for second in range(start, end)]
+
+
+def _replicas(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [scaling(second, 2, 40 if high else 2) for second in range(start, end, 5)]
+
+
+def _spend(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [rollup(second, second, 100 if high else 2) for second in range(start, end, 5)]
+
+
+SCENARIOS: Final = {
+    "request_surge": Scenario(REQUESTS, _requests, warm_s=700, high_s=20, calm_s=120),
+    "runaway_replicas": Scenario(SCALING, _replicas, warm_s=60, high_s=20, calm_s=120),
+    "hourly_spend": Scenario(ROLLUPS, _spend, warm_s=600, high_s=400, calm_s=4200),
+}
+
+
+def test_every_rule_has_a_scenario() -> None:
+    """A rule that is not tried here keeps no contract."""
+    assert sorted(SCENARIOS) == sorted(RULES), "add the new rule's scenario to SCENARIOS"
+
+
+@pytest.fixture(params=sorted(RULES))
+def rule(request: pytest.FixtureRequest) -> str:
+    name = str(request.param)
+    if name not in SCENARIOS:
+        pytest.fail(f"add a scenario of {name} to SCENARIOS")
+    return name
+
+
+def disabled(rule: str) -> Config:
+    config = settings()
+    off = structs.replace(config.rules[rule], enabled=False)
+    return structs.replace(config, rules={**config.rules, rule: off}, version="off")
+
+
+def found(rule: str, log: list[Entry], config: Config | None = None) -> list[Finding]:
+    stage = stage_of(SCENARIOS[rule].topic, settings() if config is None else config)
+    return findings(stage, numbered(log))
+
+
+def test_the_first_sample_says_nothing(rule: str) -> None:
+    """Nobody knows yet what is normal."""
+    assert found(rule, SCENARIOS[rule].quiet[:1]) == []
+
+
+def test_a_quiet_series_says_nothing(rule: str) -> None:
+    """However long it goes on."""
+    scenario = SCENARIOS[rule]
+    assert found(rule, scenario.level(0, 2 * scenario.warm_s, high=False)) == []
+
+
+def test_a_jump_opens_one_episode(rule: str) -> None:
+    """One, at once, and anomalous by its score."""
+    scenario = SCENARIOS[rule]
+    opened = found(rule, scenario.quiet + scenario.high)
+    assert [one.status for one in opened if one.status is not Status.UPDATE] == [Status.OPEN]
+    assert len({one.episode for one in opened}) == 1
+    assert opened[0].score > 1
+    assert from_rfc3339(opened[0].opened_at) >= (START_S + scenario.warm_s) * US
+    assert (opened[0].rule, opened[0].unit, opened[0].config_version) == (rule, RULES[rule].unit, "test")
+
+
+def test_an_episode_ends_when_calm_has_lasted(rule: str) -> None:
+    """It resolves once, and not before the value has been low for `resolve_after`."""
+    scenario = SCENARIOS[rule]
+    told = found(rule, scenario.log)
+    assert [one.status for one in told if one.status is not Status.UPDATE] == [Status.OPEN, Status.RESOLVED]
+    calm_us = (START_S + scenario.warm_s + scenario.high_s) * US
+    assert from_rfc3339(told[-1].at) >= calm_us + 60 * US
+    assert told[-1].opened_at == told[0].opened_at
+    assert len({one.id for one in told}) == len(told)
+
+
+def test_a_short_calm_does_not_end_it(rule: str) -> None:
+    """Half a minute of calm between two bursts is one episode."""
+    scenario = SCENARIOS[rule]
+    end = scenario.warm_s + scenario.high_s
+    log = [*scenario.quiet, *scenario.high, *scenario.level(end, end + 30, high=False)]
+    told = found(rule, log + scenario.level(end + 30, end + 60, high=True))
+    assert [one.status for one in told if one.status is not Status.UPDATE] == [Status.OPEN]
+
+
+def test_a_restart_changes_nothing(rule: str) -> None:
+    """Restored at any point it says the same, byte for byte."""
+    scenario = SCENARIOS[rule]
+    log = numbered(scenario.log)
+    whole = outputs(scenario.topic, settings(), log, [])
+    for place in range(0, len(log), max(1, len(log) // 23)):
+        assert outputs(scenario.topic, settings(), log, [Cut(place, restart=True)]) == whole
+    every = [Cut(end, restart=True) for end in range(0, len(log), 7)]
+    assert outputs(scenario.topic, settings(), log, every) == whole
+
+
+def test_a_disabled_rule_says_nothing(rule: str) -> None:
+    """Whatever happens."""
+    assert found(rule, SCENARIOS[rule].log, disabled(rule)) == []
+
+
+def test_disabling_a_rule_ends_its_episode(rule: str) -> None:
+    """Although the value stays high: nobody wants to hear of it any more."""
+    scenario = SCENARIOS[rule]
+    stage = stage_of(scenario.topic, settings())
+    log = numbered(scenario.log[: -len(scenario.calm)] + scenario.prolonged(120))
+    before = len(log) - len(scenario.prolonged(120))
+    assert findings(stage, log[:before])[0].status is Status.OPEN
+    stage.reconfigure(disabled(rule))
+    assert [one.status for one in findings(stage, log[before:])][-1:] == [Status.RESOLVED]
+
+
+def test_evidence_is_plain_json(rule: str) -> None:
+    """Without NaN, without infinity, without a type of ours."""
+    for finding in found(rule, SCENARIOS[rule].log):
+        numbers = (finding.score, finding.value, finding.threshold, finding.baseline)
+        json.dumps([finding.evidence, *numbers], allow_nan=False)
+        assert finding.evidence
+
+
+def test_a_rule_says_what_it_is(rule: str) -> None:
+    """Its name is its key, it has a unit, settings with defaults, and one of the three shapes."""
+    kind = RULES[rule]
+    assert (kind.rule, bool(kind.unit)) == (rule, True)
+    assert isinstance(kind.Settings(), RuleSettings)
+    assert sum(issubclass(kind, shape) for shape in (RequestRule, ScalingRule, BudgetRule)) == 1
+
+
+def test_a_rule_has_its_page(rule: str) -> None:
+    """Under `docs/rules`, with every setting and every key of its evidence, and named in the index."""
+    page = (PAGES / f"{rule}.md").read_text(encoding="utf-8")
+    assert page.startswith(f"# {rule}\n")
+    fields = structs.fields(RULES[rule].Settings)
+    keys = {key for finding in found(rule, SCENARIOS[rule].log) for key in finding.evidence}
+    missing = [name for name in {field.encode_name for field in fields} | keys if f"`{name}`" not in page]
+    assert missing == []
+    assert f"({rule}.md)" in (PAGES / "README.md").read_text(encoding="utf-8")
+
+
+CONTRACT: Final = {
+    "request_surge": {"ratio": 5.0, "min_rate": 1.0, "window": Seconds(10), "resolve_below": 0.8},
+    "runaway_replicas": {"resolve_below": 1.0},
+    "hourly_spend": {"for_": Seconds(60), "resolve_below": 0.8},
+}
+
+
+def test_the_defaults_are_those_of_the_contract(rule: str) -> None:
+    """Every number is a default in one place, and this is what users were told."""
+    promised = CONTRACT.get(rule, {}) | {"enabled": True, "resolve_after": Seconds(60)}
+    assert structs.asdict(RULES[rule].Settings()) == promised
