@@ -69,9 +69,9 @@ class FadingMean(stats.Mean):
         self.memory = memory
 
     def update(self, x: float, w: float = 1.0) -> None:
-        if self.n > self.memory:
-            self.n = self.memory
-        super().update(x, w)
+        # River's own formula, written out: a call less, four times a step
+        self.n = n = min(self.n, self.memory) + w
+        self._mean += w / n * (x - self._mean)
 
     def resume(self, weight: float, mean: float) -> None:
         """Become the mean of values of this weight."""
@@ -95,9 +95,7 @@ class Tail:
     def learn(self, residual: float) -> None:
         """Take one residual of this side (in scales; not positive if the value lay on the other side)."""
         if residual > self.start:
-            excess = min(
-                math.log(residual / self.start), 1.5
-            )  # one value of any size moves the index this much
+            excess = min(math.log(residual / self.start), 1.5)  # one value of any size moves the index this much
             self.xi = min(XI_HIGH, max(XI_LOW, self.xi + TAIL_GAIN * (excess - self.xi)))
             self.start *= TAIL_RISE
         else:
@@ -165,23 +163,19 @@ class LearnedNormal:
         """
         hour = int(time_s // HOUR_S)
         if hour != self._hour:
-            self._hour, self._usual = (
-                hour,
-                self._usual_at(hour),
-            )  # from earlier visits: an hour does not teach itself
-            self._cached = None
-        expectation = self._expectation(hour)
-        judgement = expectation.judgement
+            usual = self._usual_at(hour)  # from earlier visits: an hour does not teach itself
+            self._hour, self._usual, self._cached = hour, usual, None
+        judgement, scale = self._expectation(hour)
         if not math.isfinite(value):
             return judgement
         value = min(LIMIT, max(-LIMIT, value))
         deviation = value - judgement.expected
         self._cached = None
-        if self._is_new_level(value, deviation, expectation.scale):
+        if self._is_new_level(value, deviation, scale):
             self._move(self._recent.get() - judgement.expected)
         elif teach:
-            self._learn(hour, value, deviation, expectation.scale)
-        return judgement._replace(score=_score(judgement, deviation)) if judgement.warm else judgement
+            self._learn(hour, value, deviation, scale)
+        return Judgement(_score(judgement, deviation), *judgement[1:]) if judgement.warm else judgement
 
     def _expectation(self, hour: int) -> _Expectation:
         """For an hour; kept until something is learned, because it is asked twice a step."""
@@ -226,7 +220,11 @@ class LearnedNormal:
         return abs(self._side_steps) * self.step_s >= ACCEPT_S
 
     def _move(self, shift: float) -> None:
+        """Level and hours together: an hour that stayed behind would be expected at the old level."""
         self._level.resume(self._level.n, self._level.get() + shift)
+        self._season.resume(self._season.n, self._season.get() + shift)
+        for slot in range(SLOTS):
+            self._means[slot] += shift if self._visits[slot] else 0.0
         self._side_steps = 0
 
     def _learn(self, hour: int, value: float, deviation: float, scale: float) -> None:

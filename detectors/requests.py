@@ -212,3 +212,4 @@ class RequestFold:
                     self._silent[kind][number] = False
             for kind, rule in self._rules.items():
                 rule.restore(number, state.rules.get(kind), watermark.open_from - 1)
+        self.reconfigure(self._config)

@@ -102,7 +102,10 @@ class RequestRule(Rule[S]):
 
     @abstractmethod
     def restore(self, endpoint: int, state: msgspec.Raw | None, closed: int) -> None:
-        """The inverse, once the ring is filled; `closed` is the last closed second. No state: it is new to the rule."""
+        """The inverse, once the ring is filled; `closed` is the last closed second. No state: it is new to the rule.
+
+        `reconfigure` follows once all endpoints are restored.
+        """
 
 
 class ScalingRule(Rule[S]):

@@ -21,6 +21,7 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
 
 from detectors.episodes import Reading
 from detectors.normal import Judgement, LearnedNormal, NormalState
@@ -33,6 +34,8 @@ COUNT: Final = 0  # the row of the ring that counts requests
 IDLE_S: Final = 3600  # an endpoint that was silent for so long is no longer taught zeros
 CHANCE: Final = math.log(1e9)  # -log of the probability that chance alone may still explain
 CRITICAL: Final = 2.0  # times the threshold
+Floats = NDArray[np.float64]
+
 NEVER: Final = 1e18  # requests in a window: the threshold of an endpoint that is not judged
 
 
@@ -41,9 +44,7 @@ class Settings(RuleSettings, frozen=True):
     min_rate: Annotated[float, Meta(gt=0, description="requests per second")] = 1.0
     window: Annotated[Seconds, Meta(extra={"ge": 1, "le": 60, "multiple_of": 1})] = Seconds(10)
 
-    SAME_EVERYWHERE: ClassVar = frozenset(
-        {"window"}
-    )  # all endpoints of a partition share one ring of seconds
+    SAME_EVERYWHERE: ClassVar = frozenset({"window"})  # all endpoints of a partition share one ring of seconds
 
 
 class RequestSurge(RequestRule[Settings]):
@@ -61,9 +62,7 @@ class RequestSurge(RequestRule[Settings]):
         self._closed = np.zeros(0, dtype=np.int64)  # ... with the last closed second
         self._threshold = np.zeros(0)
         self._judged = np.zeros(0, dtype=np.int64)  # the second as of which the threshold stands
-        self._idle = np.zeros(
-            0, dtype=np.int64
-        )  # closed steps without a request; -1: its first step is not over
+        self._idle = np.zeros(0, dtype=np.int64)  # closed steps without a request; -1: its first step is not over
 
     @classmethod
     def reach_s(cls, config: Config) -> int:
@@ -73,8 +72,7 @@ class RequestSurge(RequestRule[Settings]):
     def reconfigure(self, config: Config) -> None:
         super().reconfigure(config)
         self._settings = [self.settings(endpoint) for endpoint in self._names]
-        for endpoint in range(len(self._names)):
-            self._set_threshold(endpoint)
+        self._set_thresholds(np.arange(len(self._names)))
 
     def add(self, endpoints: Sequence[str]) -> None:
         new = len(endpoints)
@@ -115,8 +113,7 @@ class RequestSurge(RequestRule[Settings]):
         if (second + 1) % self.window_s == 0:
             self._idle = np.where(self._closed > 0, 0, np.where(self._idle < 0, -1, self._idle + 1))
             learning = np.flatnonzero((self._idle >= 0) & (self._idle <= IDLE_S // self.window_s))
-            for endpoint in learning.tolist():
-                self._learn(endpoint, second, teach=bool(silent[endpoint]))
+            self._learn(learning, second + 1, silent[learning])
             changed[learning] = True
         return changed
 
@@ -142,30 +139,32 @@ class RequestSurge(RequestRule[Settings]):
             if normal.step_s == self.window_s:  # another window counts other things: learn anew
                 self._normals[endpoint] = LearnedNormal.restore(normal)
                 self._idle[endpoint], self._judged[endpoint] = idle, judged
-        self._set_threshold(endpoint)
 
     def _row(self, second: int) -> Ints:
         row: Ints = self.ring.row(second, len(self._names))[COUNT]
         return row
 
-    def _learn(self, endpoint: int, second: int, *, teach: bool) -> None:
-        self._normals[endpoint].update(float(second + 1), float(self._closed[endpoint]), teach=teach)
-        self._judged[endpoint] = second + 1
-        self._set_threshold(endpoint)
+    def _learn(self, endpoints: Ints, end_s: int, silent: Flags) -> None:
+        """The step that ends with second `end_s`; an open episode does not teach."""
+        counts = self._closed[endpoints].tolist()
+        for endpoint, count, teach in zip(endpoints.tolist(), counts, silent.tolist(), strict=True):
+            self._normals[endpoint].update(float(end_s), float(count), teach=teach)
+        self._judged[endpoints] = end_s
+        self._set_thresholds(endpoints)
 
-    def _set_threshold(self, endpoint: int) -> None:
-        settings = self._settings[endpoint]
-        expected = self._expected(endpoint)
-        if not (expected.warm and settings.enabled):
-            self._threshold[endpoint] = NEVER
-            return
-        floor = settings.min_rate * self.window_s - 0.5  # at least so many, not more than so many
-        self._threshold[endpoint] = max(
-            settings.ratio * expected.expected, expected.high, chance_limit(expected.expected), floor
-        )
+    def _set_thresholds(self, endpoints: Ints) -> None:
+        settings = [self._settings[endpoint] for endpoint in endpoints.tolist()]
+        normals = [self._expected(endpoint) for endpoint in endpoints.tolist()]
+        expected = np.array([normal.expected for normal in normals])
+        highest = np.array([normal.high for normal in normals])
+        ratio = np.array([own.ratio for own in settings])
+        floor = np.array([own.min_rate for own in settings]) * self.window_s - 0.5  # at least so many, not more
+        judged = np.array([normal.warm and own.enabled for normal, own in zip(normals, settings, strict=True)], bool)
+        threshold = np.maximum.reduce([ratio * expected, highest, chance_limit(expected), floor])
+        self._threshold[endpoints] = np.where(judged, threshold, NEVER)
 
     def _expected(self, endpoint: int) -> Judgement:
-        return self._normals[endpoint].expect(float(self._judged[endpoint]))
+        return self._normals[endpoint].expect(float(self._judged.item(endpoint)))
 
     def _reading(self, endpoint: int, count: int) -> Reading:
         threshold = float(self._threshold[endpoint])
@@ -192,11 +191,12 @@ class RequestSurge(RequestRule[Settings]):
         )
 
 
-def chance_limit(mean: float) -> float:
-    """What a Poisson count of this mean exceeds with probability 1e-9 at most (Bernstein's inequality).
+def chance_limit(mean: Floats) -> Floats:
+    """What Poisson counts of these means exceed with probability 1e-9 at most (Bernstein's inequality).
 
-    >>> round(chance_limit(0.1), 1), round(chance_limit(100.0), 1)
-    (14.2, 171.7)
+    >>> chance_limit(np.array([0.1, 100.0])).round(1).tolist()
+    [14.2, 171.7]
     """
     third = CHANCE / 3
-    return mean + third + math.sqrt(third * third + 2 * CHANCE * mean)
+    limit: Floats = mean + third + np.sqrt(third * third + 2 * CHANCE * mean)
+    return limit
