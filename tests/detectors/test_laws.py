@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import Final, NamedTuple
 
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 from detectors import LearnedNormal
 from detectors.rules.hourly_spend import Settings as HourlySpendSettings
 from detectors.rules.request_surge import Settings as SurgeSettings
-from detectors.rules.request_surge import chance_limit
 from schemas.config import Config, Seconds
 from schemas.outputs import Status
 from schemas.topics import REQUESTS, ROLLUPS, SCALING
@@ -126,6 +126,12 @@ def stage_events(log: list[Entry]) -> list[tuple[str, int, int]]:
     return [(row["endpoint"], round(row["time"] * US), row["count"]) for row in rows]
 
 
+def poisson_limit(mean: float) -> float:
+    """What chance allows (Bernstein): so many requests come once in a thousand million windows."""
+    share = math.log(1e9) / 3
+    return mean + share + math.sqrt(share**2 + 6 * share * mean)
+
+
 class SlowReader:
     """`request_surge` as its page tells it: one event at a time, one second at a time, nothing clever."""
 
@@ -185,7 +191,7 @@ class SlowReader:
         normal.update(float(second + 1), float(count), teach=endpoint not in self.opened)
         expected = normal.expect(float(second + 1))
         least = self.settings.min_rate * self.window - 0.5
-        limits = (self.settings.ratio * expected.expected, expected.high, chance_limit(expected.expected), least)
+        limits = (self.settings.ratio * expected.expected, expected.high, poisson_limit(expected.expected), least)
         self.thresholds[endpoint] = max(limits) if expected.warm else 1e18
 
     def judge(self, endpoint: str, second: int) -> None:

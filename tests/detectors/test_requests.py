@@ -1,0 +1,53 @@
+"""Requests: what neither the contract of rules nor the laws of stages would surely meet."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from detectors.rules.request_surge import Settings
+from schemas.config import Seconds
+from schemas.topics import REQUESTS
+from schemas.units import US
+from tests.detectors.logs import START_S, findings, numbered, request, settings, stage_of
+
+
+def test_a_late_request_of_a_window_that_is_over_opens_nothing() -> None:
+    """Also when a new configuration has just put the threshold below what the window holds."""
+    stage = stage_of(REQUESTS, settings(7, request_surge=Settings(window=Seconds(1))))
+    log = [request(second, 30) for second in range(80)]
+    assert findings(stage, numbered([*log, request(80, 100)])) == []
+    stage.reconfigure(settings(7, request_surge=Settings(window=Seconds(1), ratio=1.1)))
+    assert findings(stage, numbered([request(76, 1)])) == []
+    (opened,) = findings(stage, numbered([request(80.5, 1)]))
+    assert opened.evidence["requests"] == 101
+
+
+def test_an_endpoint_seen_only_late_does_not_keep_the_fold_awake() -> None:
+    """A gap of fifty years is stepped over, not walked second by second."""
+    stage = stage_of(REQUESTS, settings())
+    findings(stage, numbered([request(100, 1), request(1, 1, "acme/late"), request(101, 0, "acme/none")]))
+    findings(stage, numbered([request(1_500_000_000, 1)._replace(timestamp=(START_S + 1_500_000_000) * 1000)]))
+    assert stage.event_time_us == (START_S + 1_500_000_000) * US
+
+
+def test_late_requests_are_counted_as_late() -> None:
+    """They reach no bucket any more."""
+    stage = stage_of(REQUESTS, settings(2))
+    counts = stage.fold(numbered([request(10, 1), request(8, 1), request(7.9, 1)])).counts
+    assert (counts["events", "accepted"], counts["events", "late"]) == (2, 1)
+
+
+def test_few_requests_are_no_surge() -> None:
+    """Three requests in a window are ten times the normal of a sparse endpoint, and mean nothing."""
+    stage = stage_of(REQUESTS, settings())
+    log = [request(second, 1) for second in range(0, 1200, 30)] + [request(1200 + n, 1) for n in range(3)]
+    assert findings(stage, numbered(log)) == []
+
+
+def test_an_endpoint_may_have_settings_of_its_own() -> None:
+    """A wider ratio keeps one endpoint silent where the other fires."""
+    config = settings()
+    tolerant = structs.replace(config.defaults, rules={"request_surge": Settings(ratio=50)})
+    stage = stage_of(REQUESTS, structs.replace(config, endpoints={"acme/b": tolerant}))
+    log = [request(s, 2 if s < 700 else 30, name) for s in range(720) for name in ("acme/a", "acme/b")]
+    assert {finding.subject for finding in findings(stage, numbered(log))} == {"acme/a"}
