@@ -3,6 +3,8 @@
 A user's mistake is answered with one line that names it, never with a traceback.
 """
 
+# ruff: noqa: T201  (printing is what a command line is for)
+
 from __future__ import annotations
 
 import asyncio
@@ -49,6 +51,8 @@ app.add_typer(topics_app, name="topics")
 
 
 class Output(StrEnum):
+    """How results are written."""
+
     TABLE = "table"
     JSON = "json"
 
@@ -122,13 +126,15 @@ def run(config: ConfigFile = None) -> None:
 
 
 @app.command()
-def replay(
+def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
     requests: Annotated[str | None, typer.Option(metavar="FILE", help="Request events.")] = None,
     scaling: Annotated[str | None, typer.Option(metavar="FILE", help="Scaling events.")] = None,
     billing: Annotated[str | None, typer.Option(metavar="FILE", help="Billing events.")] = None,
     config: ConfigFile = None,
     output: OutputForm = Output.TABLE,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 if any line could not be read.")] = False,
+    strict: Annotated[  # noqa: FBT002
+        bool, typer.Option("--strict", help="Exit with 1 if any line could not be read.")
+    ] = False,
 ) -> None:
     """The same decisions from files, no broker: what would have been found and commanded.
 

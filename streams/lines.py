@@ -1,7 +1,7 @@
 """Events from files: NDJSON or CSV, any size, as records that a stage reads. The offset is the line's number.
 
-A line of CSV becomes the JSON object that the same event has on the wire. Memory is bounded by the longest line
-that is accepted, not by the file.
+A line of CSV becomes the JSON object that the same event has on the wire. Memory is bounded by the longest
+line that is accepted, not by the file.
 """
 
 from __future__ import annotations
@@ -107,9 +107,7 @@ class _Columns:
         missing = [name for name, field in fields.items() if field.required and name not in names]
         if missing:
             wanted, got = ", ".join(missing), ", ".join(names)[:MOST_QUOTED]
-            raise UsageError(
-                f"{source}: expected the columns {wanted} in the first line, or NDJSON; got: {got}"
-            )
+            raise UsageError(f"{source}: expected the columns {wanted} in the first line, or NDJSON; got: {got}")
         self._names = names
         self._texts = {name for name, field in fields.items() if _is_text(field.type)}
 

@@ -1,8 +1,8 @@
 """`tidegate replay`: the same decisions from files, without a broker.
 
-Each input goes through its own endpoint stage, as one partition of its topic would. What the three emit is merged
-by event time, then topic, then place in the file, and goes on to the budget stage and the action stage. Everything
-is pulled through in chunks, so memory does not grow with the files.
+Each input goes through its own endpoint stage, as one partition of its topic would. What the three emit is
+merged by event time, then topic, then place in the file, and goes on to the budget stage and the action stage.
+Everything is pulled through in chunks, so memory does not grow with the files.
 """
 
 from __future__ import annotations
@@ -50,9 +50,7 @@ class Replay:
         with ExitStack() as stack:
             sources = {topic: stack.enter_context(opened(name)) for topic, name in self.files.items()}
             streams = [
-                self._emitted(rank, topic, sources[topic])
-                for rank, topic in enumerate(ORDER)
-                if topic in sources
+                self._emitted(rank, topic, sources[topic]) for rank, topic in enumerate(ORDER) if topic in sources
             ]
             yield from self._decided(heapq.merge(*streams))
 

@@ -117,7 +117,7 @@ class RequestStage(CoreStage):
         events, time_us, _, bad = self._decoder.decode(records)
         late = self._fold.late
         emitted = self._fold.apply(events, time_us)
-        return Folded([*bad, *emitted], _event_counts(len(events), self._fold.late - late, bad))
+        return Folded([*_in_log_order(bad), *emitted], _event_counts(len(events), self._fold.late - late, bad))
 
     def changed(self) -> list[Fact]:
         return _facts(self._fold.changed())
@@ -148,7 +148,7 @@ class ScalingStage(CoreStage):
         events, time_us, place, bad = self._decoder.decode(records)
         late = self._fold.late
         emitted = self._fold.apply(events, time_us, [records[i].offset for i in place.tolist()])
-        return Folded([*bad, *emitted], _event_counts(len(events), self._fold.late - late, bad))
+        return Folded([*_in_log_order(bad), *emitted], _event_counts(len(events), self._fold.late - late, bad))
 
     def changed(self) -> list[Fact]:
         return _facts(self._fold.changed())
@@ -180,7 +180,7 @@ class BillingStage(CoreStage):
         good = [records[i] for i in place.tolist()]
         logged_us = np.array([record.timestamp for record in good], dtype=np.int64) * 1000
         rollups = self._fold.apply(events, [record.offset for record in good], logged_us)
-        return Folded([*bad, *rollups], _event_counts(len(events), 0, bad))
+        return Folded([*_in_log_order(bad), *rollups], _event_counts(len(events), 0, bad))
 
     def changed(self) -> list[Fact]:
         return []
@@ -338,6 +338,11 @@ def _decode(state: bytes, kind: type[T]) -> T:
     except msgspec.DecodeError as e:
         msg = f"snapshot of another version of tidegate: expected {kind}, {e}; see docs/guarantees.md"
         raise StateFormatError(msg) from e
+
+
+def _in_log_order(bad: Sequence[BadEvent]) -> list[BadEvent]:
+    """The decoder finds what is malformed before what is untimely; the dead letters keep the log's order."""
+    return sorted(bad, key=lambda event: event.offset)
 
 
 def _event_counts(good: int, late: int, values: Sequence[Any]) -> Counts:
