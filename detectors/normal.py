@@ -56,9 +56,7 @@ class Judgement(NamedTuple):
     warm: bool
 
 
-class _Expectation(NamedTuple):
-    judgement: Judgement
-    scale: float
+Band = tuple[float, float, float, float]  # expected, low, high, scale
 
 
 class FadingMean(stats.Mean):
@@ -148,12 +146,13 @@ class LearnedNormal:
         self._means, self._visits = _floats(SLOTS), _floats(SLOTS)  # by hour of the week
         self._hour = -1  # since the epoch: the hour of the last value ...
         self._usual: float | None = None  # ... and what earlier visits say of it
-        self._cached: _Expectation | None = None
+        self._cached: Band | None = None
         self._share = min(1.0, self.step_s / HOUR_S)  # of an hour's visit that one step is
 
     def expect(self, time_s: float) -> Judgement:
         """What a value at `time_s` (seconds since the epoch) should be; the score is 0."""
-        return self._expectation(int(time_s // HOUR_S)).judgement
+        expected, low, high, _ = self._band(int(time_s // HOUR_S))
+        return Judgement(0.0, expected, low, high, self.steps >= WARM_STEPS)
 
     def update(self, time_s: float, value: float, *, teach: bool = True) -> Judgement:
         """Judge the value of the step that ends at `time_s`, then learn from it.
@@ -165,27 +164,30 @@ class LearnedNormal:
         if hour != self._hour:
             usual = self._usual_at(hour)  # from earlier visits: an hour does not teach itself
             self._hour, self._usual, self._cached = hour, usual, None
-        judgement, scale = self._expectation(hour)
+        expected, low, high, scale = self._band(hour)
+        warm = self.steps >= WARM_STEPS
         if not math.isfinite(value):
-            return judgement
+            return Judgement(0.0, expected, low, high, warm)
         value = min(LIMIT, max(-LIMIT, value))
-        deviation = value - judgement.expected
+        deviation = value - expected
         self._cached = None
         if self._is_new_level(value, deviation, scale):
-            self._move(self._recent.get() - judgement.expected)
+            self._move(self._recent.get() - expected)
         elif teach:
             self._learn(hour, value, deviation, scale)
-        return Judgement(_score(judgement, deviation), *judgement[1:]) if judgement.warm else judgement
+        reach = high - expected if deviation > 0 else expected - low
+        score = abs(deviation) / reach if warm and reach > 0 else 0.0
+        return Judgement(score, expected, low, high, warm)
 
-    def _expectation(self, hour: int) -> _Expectation:
+    def _band(self, hour: int) -> Band:
         """For an hour; kept until something is learned, because it is asked twice a step."""
         if hour != self._hour:
-            return self._expected_if(self._usual_at(hour))
+            return self._band_if(self._usual_at(hour))
         if self._cached is None:
-            self._cached = self._expected_if(self._usual)
+            self._cached = self._band_if(self._usual)
         return self._cached
 
-    def _expected_if(self, usual: float | None) -> _Expectation:
+    def _band_if(self, usual: float | None) -> Band:
         level = self._level.get()
         expected = level + (level if usual is None else usual) - self._season.get()
         scale = math.sqrt(self._variance.get())
@@ -195,7 +197,7 @@ class LearnedNormal:
         low, high = expected - scale * self._lower.reach, expected + scale * self._upper.reach
         if self._nonnegative and low < 0:
             low = 0.0
-        return _Expectation(Judgement(0.0, expected, low, high, self.steps >= WARM_STEPS), scale)
+        return expected, low, high, scale
 
     def _usual_at(self, hour: int) -> float | None:
         """The mean of this hour on the days seen, this day of the week's above all."""
@@ -281,13 +283,6 @@ class LearnedNormal:
         for i, slot in enumerate(state.seen):
             normal._means[slot], normal._visits[slot] = means[i], visits[i]
         return normal
-
-
-def _score(judgement: Judgement, deviation: float) -> float:
-    if deviation > 0:
-        return deviation / (judgement.high - judgement.expected)
-    reach = judgement.expected - judgement.low
-    return -deviation / reach if reach > 0 else 0.0
 
 
 def _floats(size: int) -> array[float]:
