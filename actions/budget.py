@@ -78,9 +78,7 @@ def _overflow(finding: Finding, spender: Spender, config: Config) -> Claim:
     return _claim(finding, spender, demand, max(0.0, cheaper) * spender.replicas)
 
 
-def _claim(
-    finding: Finding, spender: Spender, demand: tuple[Action, proposals.Parameters], saves: float
-) -> Claim:
+def _claim(finding: Finding, spender: Spender, demand: tuple[Action, proposals.Parameters], saves: float) -> Claim:
     rate = evidence.number(finding.evidence, "rate_usd_per_hour")
     cost = Cost(
         spend_usd=proposals.usd(finding.value),

@@ -152,9 +152,7 @@ class Memory:
         torn = fact.step > self.shared.step
         state = fact.earlier if torn else fact.now
         if torn:
-            self._earlier[key] = (
-                None if state is None else bytes(state)
-            )  # so that the next checkpoint mends it
+            self._earlier[key] = None if state is None else bytes(state)  # so that the next checkpoint mends it
         if state is None:
             return
         if key[0] == "episode":

@@ -97,9 +97,7 @@ def _throttle_runaway(finding: Finding) -> Parameters | None:
     return {"max_replicas": max(1, int(finding.threshold))} if finding.value > finding.threshold else None
 
 
-THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {
-    "runaway_replicas": _throttle_runaway
-}
+THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {"runaway_replicas": _throttle_runaway}
 
 
 def _cost(finding: Finding, action: Action, parameters: Parameters, price: float | None) -> Cost:

@@ -116,9 +116,7 @@ class BudgetFold:
         second = ledger.now_us // US
         if second == budget.asked_s:
             return []
-        findings = [
-            self._follow(rule, name, budget) for rule in self._rules if self._is_due(rule, name, ledger)
-        ]
+        findings = [self._follow(rule, name, budget) for rule in self._rules if self._is_due(rule, name, ledger)]
         budget.asked_s = second
         return [finding for finding in findings if finding is not None]
 
@@ -158,9 +156,7 @@ class BudgetFold:
             {n: msgspec.Raw(msgspec.msgpack.encode(rule.snapshot(name))) for n, rule in self._rules.items()},
         )
 
-    def restore(
-        self, budgets: Mapping[str, BudgetState], accounts: Mapping[tuple[str, str], AccountState]
-    ) -> None:
+    def restore(self, budgets: Mapping[str, BudgetState], accounts: Mapping[tuple[str, str], AccountState]) -> None:
         """Become the fold that these were taken from. Called once, when new."""
         for name, state in budgets.items():
             if name in self._config.budgets:

@@ -10,7 +10,7 @@ Money is integers: replicas x microseconds are summed, multiplied by the price, 
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Final
@@ -21,16 +21,13 @@ from schemas.outputs import Bill
 from schemas.units import HOUR_US, US
 
 WINDOW_US: Final = HOUR_US
-LATENESS_US: Final = (
-    300 * US
-)  # reports this old may still be overtaken by older ones without an error of a cent
-KEEP_US: Final = (
-    2 * HOUR_US
-)  # history before the clock that is kept: the window, and bills that reach into it
-TIDY_EVERY: Final = 64  # steps, after which an account drops what can no longer matter
+LATENESS_US: Final = 300 * US  # a report may come so late, and the sum is still exact
+KEEP_US: Final = 2 * HOUR_US  # history before the clock that is kept: the window, and bills that reach into it
+ROUNDING_NANO: Final = 2  # by which a number may be rounded up, now or once the window has moved
+TIDY_EVERY: Final = 64  # steps or bills, after which an account drops what can no longer matter
 
 Interval = tuple[int, int]
-Step = tuple[int, int]  # from this time on, so many replicas
+Step = tuple[int, int]  # from this time on, so many replicas; or until then, so much
 
 
 class Account(Struct, array_like=True):
@@ -39,13 +36,19 @@ class Account(Struct, array_like=True):
     steps: list[Step] = field(default_factory=list)
     bills: list[Bill] = field(default_factory=list)
 
-    def scale(self, time_us: int, replicas: int) -> None:
-        """So many replicas from then on; of two reports of one moment the larger holds."""
-        place = bisect_right(self.steps, time_us, key=_time) - 1
-        if place >= 0 and self.steps[place][0] == time_us:
-            self.steps[place] = (time_us, max(replicas, self.steps[place][1]))
+    def scale(self, time_us: int, replicas: int, now_us: int) -> int:
+        """So many replicas from then on; of two reports of one moment the larger holds.
+
+        Returns how many replica-microseconds this adds before now, or 0 where it takes some away.
+        """
+        after = bisect_right(self.steps, time_us, key=_time)
+        since, before = self.steps[after - 1] if after else (-1, 0)
+        until_us = self.steps[after][0] if after < len(self.steps) else now_us
+        if since == time_us:
+            self.steps[after - 1] = (time_us, max(replicas, before))
         else:
-            insort(self.steps, (time_us, replicas))
+            self.steps.insert(after, (time_us, replicas))
+        return max(0, replicas - before) * max(0, until_us - time_us)
 
     def charge(self, bill: Bill) -> bool:
         """Add a line of a bill, unless it was counted already."""
@@ -74,15 +77,14 @@ class Account(Struct, array_like=True):
         return 1 + len(self.bills)
 
     def _spend(self, interval: Interval, price_nano: int, bills: Sequence[Bill]) -> int:
-        final = [bill for bill in bills if not bill.estimated]
-        estimated = [bill for bill in bills if bill.estimated]
+        near = [bill for bill in bills if bill.end_us >= interval[0] and bill.start_us < interval[1]]
+        final = [bill for bill in near if not bill.estimated]
+        estimated = [bill for bill in near if bill.estimated]
         window = [interval]
         unbilled = _without(window, _charged(final))
         unknown = _without(unbilled, _charged(estimated))
         usage = sum(self._replica_us(start, end) for start, end in unknown)
-        billed = sum(_share(bill, window) for bill in final) + sum(
-            _share(bill, unbilled) for bill in estimated
-        )
+        billed = sum(_share(bill, window) for bill in final) + sum(_share(bill, unbilled) for bill in estimated)
         return billed + (usage * price_nano + HOUR_US // 2) // HOUR_US
 
     def _replica_us(self, start_us: int, end_us: int) -> int:
@@ -120,9 +122,7 @@ class Ledger:
         self.accounts: dict[str, Account] = {}
         self.prices: dict[str, int] = {}
         self.changed: set[str] = set()
-        self._ahead: list[
-            tuple[int, int]
-        ] = []  # heap of bills that end after now: (end, nano-dollars per hour)
+        self._ahead: list[Step] = []  # heap of bills that end after now: (end, nano-dollars per hour)
         self._ahead_nano = 0  # their sum per hour
 
     def advance(self, time_us: int) -> None:
@@ -147,26 +147,23 @@ class Ledger:
         """An endpoint's replicas from then on. Call `advance` first."""
         account = self._account(endpoint)
         price = self.prices.get(endpoint, 0)
-        in_order = not account.bills and (not account.steps or time_us > account.steps[-1][0])
-        before = 0 if in_order else self._ceiling_of(account, price)
         old = account.replicas
-        account.scale(time_us, replicas)
+        added = account.scale(time_us, replicas, self.now_us)
         self.rate_nano += (account.replicas - old) * price
-        if in_order:
-            self.upper_nano += max(0, replicas - old) * price * (self.now_us - time_us) // HOUR_US + 2
-        else:
-            self.upper_nano += self._ceiling_of(account, price) - before + account.roundings
+        self.upper_nano += added * price // HOUR_US + ROUNDING_NANO
         if len(account.steps) % TIDY_EVERY == 0:
             account.forget(self.now_us - KEEP_US, self.now_us - LATENESS_US)
 
     def charge(self, endpoint: str, bill: Bill) -> None:
         """A line of a bill: replaces what was estimated for its period."""
         account = self._account(endpoint)
-        price = self.prices.get(endpoint, 0)
-        before = self._ceiling_of(account, price)
-        if account.charge(bill):
-            self.upper_nano += self._ceiling_of(account, price) - before + account.roundings
-            self._expect(bill)
+        if not account.charge(bill):
+            return
+        window = [(self.now_us - WINDOW_US, self.now_us)]
+        self.upper_nano += max(0, _share(bill, window)) + ROUNDING_NANO  # what it replaces is left in the bound
+        self._expect(bill)
+        if len(account.bills) % TIDY_EVERY == 0:
+            account.forget(self.now_us - KEEP_US, self.now_us - LATENESS_US)
 
     def adopt(self, endpoint: str, price_nano: int, account: Account) -> None:
         """Take an account as it was kept, once the clock is set."""
@@ -221,23 +218,16 @@ class Ledger:
 
     def ceiling(self) -> int:
         """The least that `upper_nano` may be, as far as is known now."""
-        return sum(
-            self._ceiling_of(account, self.prices.get(name, 0)) for name, account in self.accounts.items()
-        )
+        return sum(self._ceiling_of(account, self.prices.get(name, 0)) for name, account in self.accounts.items())
 
     def spend_between(self, start_us: int, end_us: int) -> int:
         """Nano-dollars spent in [start, end), as far back as history is kept."""
-        return sum(
-            account.spend(start_us, end_us, self.prices.get(name, 0))
-            for name, account in self.accounts.items()
-        )
+        return sum(account.spend(start_us, end_us, self.prices.get(name, 0)) for name, account in self.accounts.items())
 
     def dearest(self, most: int) -> list[tuple[str, int, int]]:
         """(endpoint, replicas, nano-dollars per replica and hour) of those that cost most an hour now."""
         rows = [(name, account.replicas, self.prices.get(name, 0)) for name, account in self.accounts.items()]
-        return sorted((row for row in rows if row[1] * row[2]), key=lambda row: (-row[1] * row[2], row[0]))[
-            :most
-        ]
+        return sorted((row for row in rows if row[1] * row[2]), key=lambda row: (-row[1] * row[2], row[0]))[:most]
 
 
 def _time(step: Step) -> int:

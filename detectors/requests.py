@@ -60,9 +60,7 @@ class RequestFold:
         self._names: list[str] = []
         self._dirty = np.zeros(0, dtype=np.bool_)
         self._silent = {rule.rule: np.zeros(0, dtype=np.bool_) for rule in rules}
-        self._members: dict[
-            str, Ints
-        ] = {}  # budget -> the numbers of its endpoints, in the order of their names
+        self._members: dict[str, Ints] = {}  # budget -> the numbers of its endpoints, in the order of their names
         self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
@@ -191,10 +189,7 @@ class RequestFold:
             STATE_VERSION,
             self._ring.of(number, 0),
             {rule: episodes.open[name] for rule, episodes in self._episodes.items() if name in episodes.open},
-            {
-                name: msgspec.Raw(msgspec.msgpack.encode(rule.snapshot(number)))
-                for name, rule in self._rules.items()
-            },
+            {name: msgspec.Raw(msgspec.msgpack.encode(rule.snapshot(number))) for name, rule in self._rules.items()},
         )
 
     def restore(self, watermark: Watermark, states: Mapping[str, EndpointState]) -> None:

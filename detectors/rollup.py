@@ -33,9 +33,7 @@ class RequestColumns(NamedTuple):
     numbers: Ints
 
     def at(self, rows: slice | Flags) -> RequestColumns:
-        return RequestColumns(
-            self.endpoint[rows], self.time_us[rows], self.second[rows], self.numbers[:, rows]
-        )
+        return RequestColumns(self.endpoint[rows], self.time_us[rows], self.second[rows], self.numbers[:, rows])
 
 
 def to_columns(events: Sequence[Request], endpoint: Ints, time_us: Ints) -> RequestColumns:

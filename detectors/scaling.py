@@ -23,6 +23,7 @@ from schemas.topics import SCALING
 from schemas.units import US
 
 STATE_VERSION: Final = 1
+LONGEST_GAP_S: Final = 3600  # of silence that is gone through second by second, for updates of what is open
 
 
 class ScalingState(Struct, array_like=True):
@@ -56,9 +57,7 @@ class ScalingFold:
             rule.reconfigure(config)
             self._episodes[name].config_version = config.version
 
-    def apply(
-        self, events: Sequence[Scaling], time_us: Ints, offsets: Sequence[int]
-    ) -> list[Finding | Rollup]:
+    def apply(self, events: Sequence[Scaling], time_us: Ints, offsets: Sequence[int]) -> list[Finding | Rollup]:
         """Fold events in log order; `offsets` are their places in the log."""
         emitted: list[Finding | Rollup] = []
         for event, at_us, offset in zip(events, time_us.tolist(), offsets, strict=True):
@@ -101,20 +100,17 @@ class ScalingFold:
 
     def _forget(self, history: list[Report]) -> None:
         """Keep the open seconds, and the one report before them that they begin with."""
-        first_open = bisect_right(
-            history, self.watermark.open_from * US - 1, key=lambda report: report.time_us
-        )
+        first_open = bisect_right(history, self.watermark.open_from * US - 1, key=lambda report: report.time_us)
         del history[: max(0, first_open - 1)]
 
     def _close(self, open_from: int) -> Iterator[Finding]:
         if self.watermark.open_from == 0:
             self.watermark.open_from = open_from
-        while self.watermark.open_from < open_from:
-            if not any(episodes.open for episodes in self._episodes.values()):
-                self.watermark.open_from = open_from
-                return
+        end = min(open_from, self.watermark.open_from + LONGEST_GAP_S)
+        while self.watermark.open_from < end and any(episodes.open for episodes in self._episodes.values()):
             yield from self._close_second(self.watermark.open_from)
             self.watermark.open_from += 1
+        self.watermark.open_from = open_from
 
     def _close_second(self, second: int) -> Iterator[Finding]:
         span = (second * US, (second + 1) * US)
@@ -122,9 +118,7 @@ class ScalingFold:
             for endpoint in sorted(episodes.open):
                 self._dirty.add(endpoint)
                 settings = self._config.rule(name, endpoint)
-                finding = episodes.follow(
-                    endpoint, endpoint, span, self._read(name, endpoint, span), settings
-                )
+                finding = episodes.follow(endpoint, endpoint, span, self._read(name, endpoint, span), settings)
                 if finding is not None:
                     yield finding
 
@@ -134,9 +128,7 @@ class ScalingFold:
         start = max(0, bisect_right(history, span[0], key=lambda report: report.time_us) - 1)
         end = bisect_right(history, span[1] - 1, key=lambda report: report.time_us)
         moments = range(start, max(end, start + 1))
-        readings = [
-            self._rules[rule].read(endpoint, history[i], history[i - 1] if i else None) for i in moments
-        ]
+        readings = [self._rules[rule].read(endpoint, history[i], history[i - 1] if i else None) for i in moments]
         return max(readings, key=lambda reading: (reading.anomaly, not reading.low))
 
     # -- state -----------------------------------------------------------------------------------------------------

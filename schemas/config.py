@@ -224,9 +224,7 @@ class Config(Section, frozen=True):
         return self.endpoints.get(name, self.defaults)
 
     def _completed(self, known: Endpoint) -> Endpoint:
-        filled = {
-            key: value for key, value in structs.asdict(self.defaults).items() if getattr(known, key) is None
-        }
+        filled = {key: value for key, value in structs.asdict(self.defaults).items() if getattr(known, key) is None}
         filled["actions"] = {**self.defaults.actions, **known.actions}
         filled["rules"] = {**self.defaults.rules, **known.rules}
         return structs.replace(known, **filled)
@@ -247,10 +245,10 @@ class Config(Section, frozen=True):
 
 
 __all__ = [
+    "DEFAULT_ENDPOINT",
     "Action",
     "Budget",
     "Config",
-    "DEFAULT_ENDPOINT",
     "Endpoint",
     "Http",
     "Input",
@@ -261,8 +259,8 @@ __all__ = [
     "Response",
     "RuleSettings",
     "Safety",
-    "Secret",
     "Seconds",
+    "Secret",
     "Section",
     "Security",
     "Severity",

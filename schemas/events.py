@@ -20,7 +20,7 @@ Time = Annotated[
 EndpointId = Annotated[str, Meta(min_length=1, max_length=255)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Replicas = Annotated[int, Meta(ge=0, le=1_000_000)]
-Amount = Annotated[float, Meta(ge=-1e12, le=1e12)]
+Amount = Annotated[float, Meta(ge=-1e9, le=1e9)]  # a billion: its nano-dollars still fit into 64 bits
 ReplicaState = Literal[
     "pending", "initializing", "updating", "updateFailed", "running", "paused", "failed", "scaledToZero"
 ]

@@ -27,6 +27,7 @@ class Record(Protocol):
     @property
     def timestamp(self) -> int:
         """Milliseconds since the epoch: when the log took it."""
+
     @property
     def key(self) -> bytes | None: ...
     @property

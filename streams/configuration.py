@@ -67,9 +67,7 @@ def defaults(rules: Rules) -> Config:
 
 def version_of(config: Config) -> str:
     """12 hexadecimal digits that depend on the part of the configuration that decisions depend on, alone."""
-    decisive = {
-        field: getattr(config, field) for field in config.__struct_fields__ if field not in _NOT_DECISIVE
-    }
+    decisive = {field: getattr(config, field) for field in config.__struct_fields__ if field not in _NOT_DECISIVE}
     # Seconds are the only type that msgspec does not know
     return sha256(msgspec.json.encode(_plain(decisive))).hexdigest()[:12]
 
@@ -124,7 +122,7 @@ class _Builder:
         given = self._fields(Endpoint, node, ("defaults",), settings)
         return structs.replace(DEFAULT_ENDPOINT, **given)
 
-    def _named(self, cls: type[Endpoint] | type[Budget], node: Node | None, layers: Layers) -> dict[str, Any]:
+    def _named(self, cls: type[Endpoint | Budget], node: Node | None, layers: Layers) -> dict[str, Any]:
         """A section whose keys are names: endpoints, budgets."""
         section = "endpoints" if cls is Endpoint else "budgets"
         found = {}
@@ -135,9 +133,7 @@ class _Builder:
                 found[name] = built
         return found
 
-    def _fields(
-        self, cls: type[Endpoint] | type[Budget], node: Node | None, path: KeyPath, layers: Layers
-    ) -> dict[str, Any]:
+    def _fields(self, cls: type[Endpoint | Budget], node: Node | None, path: KeyPath, layers: Layers) -> dict[str, Any]:
         kind = _describe(cls)
         own = {
             "rules": lambda value, at: self._settings(value, at, layers, only_given=True),

@@ -36,9 +36,7 @@ def _servers(config: Config, report: Report) -> None:
     servers = config.kafka.bootstrap_servers
     wrong = [server for server in servers.split(",") if not _SERVERS.fullmatch(server)]
     if wrong:
-        report.error(
-            ("kafka", "bootstrap_servers"), f"expected host:port, several with commas, got {wrong[0]!r}"
-        )
+        report.error(("kafka", "bootstrap_servers"), f"expected host:port, several with commas, got {wrong[0]!r}")
 
 
 def _security(security: Security, report: Report) -> None:
@@ -48,11 +46,7 @@ def _security(security: Security, report: Report) -> None:
         report.error((*path, "username"), sasl)
     if sasl and not security.password and not report.is_wrong((*path, "password_file")):
         report.error((*path, "password"), f"{sasl}, or password_file")
-    if (
-        security.key_file
-        and not security.certificate_file
-        and not report.is_wrong((*path, "certificate_file"))
-    ):
+    if security.key_file and not security.certificate_file and not report.is_wrong((*path, "certificate_file")):
         report.error((*path, "key_file"), "is of no use without certificate_file")
 
 
@@ -97,13 +91,9 @@ def _safety(config: Config, report: Report) -> None:
     for index, pattern in enumerate(config.safety.protected):
         if not any(fnmatchcase(name, pattern) for name in config.endpoints):
             report.warning(("safety", "protected", index), f"'{pattern}' matches no listed endpoint")
-    acts = config.mode is Mode.AUTO or any(
-        config.endpoint(name).mode is Mode.AUTO for name in config.endpoints
-    )
+    acts = config.mode is Mode.AUTO or any(config.endpoint(name).mode is Mode.AUTO for name in config.endpoints)
     if acts and not report.was_given(("safety",)):
-        message = (
-            "commands are carried out (mode auto) within the default limits: there is no `safety` section"
-        )
+        message = "commands are carried out (mode auto) within the default limits: there is no `safety` section"
         report.warning(("mode",), message)
 
 

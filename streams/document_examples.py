@@ -129,9 +129,7 @@ _OUTPUTS: Final[tuple[Output, ...]] = (
     ),
 )
 
-OUTPUTS: Final[dict[str, dict[str, Any]]] = {
-    type(output).__name__: msgspec.to_builtins(output) for output in _OUTPUTS
-}
+OUTPUTS: Final[dict[str, dict[str, Any]]] = {type(output).__name__: msgspec.to_builtins(output) for output in _OUTPUTS}
 DEAD_LETTER: Final[dict[str, dict[str, str] | str]] = {
     "headers": {
         "error.type": "invalid",

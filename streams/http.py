@@ -44,9 +44,7 @@ class HttpServer:
         try:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
-            raise PortTaken(
-                f"cannot listen on {host}:{port} (http.host, http.port): {error.strerror}"
-            ) from error
+            raise PortTaken(f"cannot listen on {host}:{port} (http.host, http.port): {error.strerror}") from error
         taken: int = self._runner.addresses[0][1]
         log.info("listening", host=host, port=taken)
         return taken

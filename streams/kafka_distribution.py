@@ -128,9 +128,7 @@ def _bundled_java() -> Path | None:
 
 def java_version(executable: Path) -> int:
     """The feature release of a Java runtime: 17 for `17.0.15`, 8 for `1.8.0_292`."""
-    answer = subprocess.run(
-        [executable, "-version"], capture_output=True, text=True, timeout=60, check=False
-    ).stderr
+    answer = subprocess.run([executable, "-version"], capture_output=True, text=True, timeout=60, check=False).stderr
     match = re.search(r'version "(?:1\.)?(\d+)', answer)
     if match is None:
         message = f"{executable} -version does not tell its version: {answer.strip()[:200]!r}"

@@ -237,9 +237,7 @@ class LaneConsumer(driver.Consumer):
                 return  # the next generation reads it again
             generation, offset = self.app.consumer_generation_id, piece.end - 1
             value: Any = piece
-            message = ConsumerMessage(
-                *tp, offset, 0.0, 0, None, None, value, None, 0, 0, tp, generation_id=generation
-            )
+            message = ConsumerMessage(*tp, offset, 0.0, 0, None, None, value, None, 0, 0, tp, generation_id=generation)
             await self.wait_first(self.callback(message), self.suspend_flow.wait())
 
 

@@ -146,9 +146,7 @@ class PartitionOwner:
         """None once what is assigned is restored."""
         if not self._assigned:
             return "no assignment yet"
-        waiting = [
-            f"{tp.topic}-{tp.partition}" for tp, (_, partition) in self._owned.items() if not partition.ready
-        ]
+        waiting = [f"{tp.topic}-{tp.partition}" for tp, (_, partition) in self._owned.items() if not partition.ready]
         return f"restoring {', '.join(sorted(waiting))}" if waiting else None
 
     def _new_partition(self, tp: TP) -> Partition:

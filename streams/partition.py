@@ -136,14 +136,10 @@ class Partition:
     def measure(self, log_end: int | None, now_us: int) -> None:
         """Tell the metrics how far behind this partition is."""
         if self.ready and log_end is not None and log_end < self.next:
-            self._log.error(
-                "the log ends before what was applied: was it recreated?", log_end=log_end, next=self.next
-            )
+            self._log.error("the log ends before what was applied: was it recreated?", log_end=log_end, next=self.next)
         seen_us = self.stage.event_time_us
         records = None if log_end is None else log_end - self.next
-        self._metrics.lag(
-            self.topic, self.number, records, None if seen_us is None else (now_us - seen_us) / US
-        )
+        self._metrics.lag(self.topic, self.number, records, None if seen_us is None else (now_us - seen_us) / US)
 
     async def _read_again(self) -> None:
         now = time.monotonic()

@@ -63,9 +63,7 @@ def _dead_letter_settings() -> dict[str, str]:
     return {"max.message.bytes": str(DEAD_LETTER_BYTES)}
 
 
-async def declare(
-    config: Config, partitions: int = PARTITIONS, replication: int = 1
-) -> list[tuple[Topic, bool]]:
+async def declare(config: Config, partitions: int = PARTITIONS, replication: int = 1) -> list[tuple[Topic, bool]]:
     """Create what is missing, leave alone what is there: every needed topic, and whether it is new."""
     wanted = needed(config, partitions)
     admin = await connect(config.kafka)
@@ -73,9 +71,7 @@ async def declare(
         there = set(await admin.list_topics())
         missing = [topic for topic in wanted if topic.name not in there]
         if missing:
-            requests = [
-                _NewTopic(t.name, t.partitions, replication, topic_configs=dict(t.settings)) for t in missing
-            ]
+            requests = [_NewTopic(t.name, t.partitions, replication, topic_configs=dict(t.settings)) for t in missing]
             _check(await admin.create_topics(requests, timeout_ms=CREATE_TIMEOUT_MS))
     finally:
         await admin.close()
@@ -93,9 +89,7 @@ async def verify(config: Config) -> None:
     """Raise one error that names everything wrong with the topics."""
     admin = await connect(config.kafka)
     try:
-        found = {
-            t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if not t["error_code"]
-        }
+        found = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if not t["error_code"]}
     finally:
         await admin.close()
     wrong = problems(config, found)

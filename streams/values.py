@@ -50,9 +50,7 @@ def convert(value: Plain, kind: inspect.Type) -> Any:
     try:
         converted = _CONVERTERS[_sort(inner)](value, inner)
     except (ValueError, OverflowError) as error:
-        raise MismatchError(
-            str(error) if isinstance(error, MismatchError) else _expected(value, kind)
-        ) from None
+        raise MismatchError(str(error) if isinstance(error, MismatchError) else _expected(value, kind)) from None
     if isinstance(converted, (int, float)) and not _within(converted, bounds):
         raise MismatchError(_expected(value, kind))
     return converted

@@ -77,9 +77,7 @@ def add_agent(owner: PartitionOwner, topic: str) -> None:
     owner.app.agent(owner.app.topic(topic, schema=schema), name=f"carry-{topic}")(carry)
 
 
-def run(
-    config: Config, stages: StageFactory, clock: Clock = wall_clock_us, reload: Reload = lambda: None
-) -> int:
+def run(config: Config, stages: StageFactory, clock: Clock = wall_clock_us, reload: Reload = lambda: None) -> int:
     """Run until a signal or a failure: the exit code. `reload` is asked on SIGHUP; None keeps the old one."""
     try:
         asyncio.run(verify(config))

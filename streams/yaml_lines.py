@@ -106,9 +106,7 @@ def _merged(node: MappingNode) -> Iterator[MappingNode]:
             yield from (source for source in sources if isinstance(source, MappingNode))
 
 
-_VARIABLE: Final = re.compile(
-    r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\{)"
-)
+_VARIABLE: Final = re.compile(r"\$(?:(?P<dollar>\$)|\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}|\{)")
 
 
 def scalar(node: ScalarNode, environ: Mapping[str, str]) -> Scalar:

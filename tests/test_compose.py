@@ -113,9 +113,7 @@ def test_queries_read_series_and_labels_that_exist(query: Query) -> None:
 
 def test_the_reader_of_queries_is_not_blind() -> None:
     """It sees names beside functions, groupings, selectors, ranges and strings, and every label."""
-    query = Query(
-        "here", 'sum by (a, b) (rate(one{c="x",d!~"y z"}[5m])) > 2 and two', "{{ e }} {{ $labels.f }}"
-    )
+    query = Query("here", 'sum by (a, b) (rate(one{c="x",d!~"y z"}[5m])) > 2 and two', "{{ e }} {{ $labels.f }}")
     assert query.metrics() == {"one", "two"}
     assert query.labels() == {"a", "b", "c", "d", "e", "f"}
 
@@ -129,9 +127,7 @@ def test_every_series_is_on_the_dashboard() -> None:
 
 def test_the_dashboard_uses_the_datasource_that_is_provisioned() -> None:
     """Every reference to a datasource, in panels, targets and variables, is to the one there is."""
-    provisioned = {
-        source["uid"] for source in _yaml("grafana/provisioning/datasources/prometheus.yaml")["datasources"]
-    }
+    provisioned = {source["uid"] for source in _yaml("grafana/provisioning/datasources/prometheus.yaml")["datasources"]}
     assert {found["uid"] for found in _datasources(_dashboard())} == provisioned
 
 
@@ -224,11 +220,7 @@ def test_mounts_and_dependencies_exist(name: str) -> None:
             assert source in _yaml("compose.yaml")["volumes"]
     for other, wanted in service.get("depends_on", {}).items():
         healthy = wanted["condition"] == "service_healthy"
-        assert (
-            "healthcheck" in services[other]
-            if healthy
-            else services[other]["restart"].startswith("on-failure")
-        )
+        assert "healthcheck" in services[other] if healthy else services[other]["restart"].startswith("on-failure")
 
 
 def test_topics_are_declared_before_the_worker_starts() -> None:
@@ -264,9 +256,7 @@ def test_the_image_is_pinned_and_small_in_rights() -> None:
 def test_the_image_can_be_built_from_what_is_sent() -> None:
     """Every path that is copied exists and is let through by .dockerignore; all packages are among them."""
     copied = [source for word, rest in _dockerfile() if word == "COPY" for source in _sources(rest)]
-    let_through = {
-        line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")
-    }
+    let_through = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     assert set(copied) == let_through
     assert all((ROOT / source).exists() for source in copied)
     assert {"streams", "detectors", "actions", "schemas"} <= let_through

@@ -95,8 +95,7 @@ class Board:
         return Frame(
             at_s=at_s,
             rows=tuple(
-                Row(p.name, self._fleet.reading(p.name), p.expected_max, self.state(p.name))
-                for p in self._shown
+                Row(p.name, self._fleet.reading(p.name), p.expected_max, self.state(p.name)) for p in self._shown
             ),
             budget=BUDGET,
             spend_usd=self._fleet.meter.spend_usd(LAB, now_us - HOUR_US, now_us),

@@ -130,9 +130,7 @@ async def arrivals(kafka: Kafka, since_ms: int, endpoints: frozenset[str]) -> li
 
 async def _since(consumer: Any, kafka: Kafka, since_ms: int) -> list[Taken]:  # noqa: ANN401 (annotated in part)
     partitions = [
-        TopicPartition(kafka.topic_prefix + name, number)
-        for name in topics.INPUTS
-        for number in range(PARTITIONS)
+        TopicPartition(kafka.topic_prefix + name, number) for name in topics.INPUTS for number in range(PARTITIONS)
     ]
     consumer.assign(partitions)
     ends = await consumer.end_offsets(partitions)

@@ -67,9 +67,7 @@ def started(address: str, endpoints: int) -> Said:
 
 
 def written(events: int, seconds: float) -> Said:
-    return Said(
-        "history", f"an hour of history written: {events:,} events", {"events": events, "seconds": seconds}
-    )
+    return Said("history", f"an hour of history written: {events:,} events", {"events": events, "seconds": seconds})
 
 
 def read(backfill: Backfill) -> Said:
@@ -113,9 +111,5 @@ def summed_up(summary: Summary) -> Said:
         "saves_usd_per_hour": round(sum(saves), 2),
         "other_episodes": summary.others,
     }
-    text = (
-        "all three incidents were caught, acted on and restored"
-        if summary.ok
-        else "; ".join(summary.missing())
-    )
+    text = "all three incidents were caught, acted on and restored" if summary.ok else "; ".join(summary.missing())
     return Said("summary", text, fields)

@@ -124,9 +124,7 @@ class _Demo:
 
     async def on(self, address: str) -> int:
         run = "" if self._options.kafka is None else f"tidegate-demo-{uuid.uuid4().hex[:8]}"
-        kafka = Kafka(
-            bootstrap_servers=address, group=run or "tidegate-demo", topic_prefix=f"{run}." if run else ""
-        )
+        kafka = Kafka(bootstrap_servers=address, group=run or "tidegate-demo", topic_prefix=f"{run}." if run else "")
         await _reach(kafka)
         self._view.say(messages.started(address, len(self._profiles)))
         async with AsyncExitStack() as stack:
@@ -173,9 +171,7 @@ class _Demo:
     async def _until_read(self, hand: StageHand, tools: tuple[Publisher, Listener, Worker]) -> Backfill:
         reading = _Reading(hand, tools[2], self._view)
         if not await hand.go_on(tools, reading.done, READ_TIMEOUT_S):
-            message = (
-                f"the worker had read {reading.events:,} of {hand.sent:,} events after {READ_TIMEOUT_S:.0f} s"
-            )
+            message = f"the worker had read {reading.events:,} of {hand.sent:,} events after {READ_TIMEOUT_S:.0f} s"
             raise DemoError(f"{message}; the end of its log:\n{tools[2].log_tail()}")
         self._view.say(messages.read(reading.backfill))
         return reading.backfill

@@ -148,9 +148,7 @@ class TerminalView:
 
     def _render(self) -> Group:
         top = self._progress if self._frame is None else table(self._frame)
-        return Group(
-            top, *(Text(_line(said), _style(said), no_wrap=True, overflow="ellipsis") for said in self._tail)
-        )
+        return Group(top, *(Text(_line(said), _style(said), no_wrap=True, overflow="ellipsis") for said in self._tail))
 
 
 def choose_view(output: Output, out: TextIO) -> View:
@@ -182,9 +180,7 @@ def table(frame: Frame) -> Table:
 
 def _cells(row: Row) -> tuple[str | Text, ...]:
     reading = row.reading
-    replicas = (
-        f"{reading.ready}" if reading.ready == reading.target else f"{reading.ready} -> {reading.target}"
-    )
+    replicas = f"{reading.ready}" if reading.ready == reading.target else f"{reading.ready} -> {reading.target}"
     return (
         row.endpoint,
         f"{reading.rps:.1f}",

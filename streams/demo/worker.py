@@ -60,9 +60,7 @@ class Worker:
         """Raise what its log says, if it is no longer there."""
         status = None if self._process is None else self._process.poll()
         if status is not None:
-            raise WorkerDied(
-                f"the worker stopped with status {status}; the end of its log:\n{self.log_tail()}"
-            )
+            raise WorkerDied(f"the worker stopped with status {status}; the end of its log:\n{self.log_tail()}")
 
     def log_tail(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES:]

@@ -94,9 +94,7 @@ def configs(draw: st.DrawFn) -> Config:
     modes = st.sampled_from([None, *Mode])
     return Config(
         mode=draw(st.sampled_from(Mode)),
-        endpoints={
-            name: Endpoint(price_usd_per_hour=2.0, actions=draw(own), mode=draw(modes)) for name in ENDPOINTS
-        },
+        endpoints={name: Endpoint(price_usd_per_hour=2.0, actions=draw(own), mode=draw(modes)) for name in ENDPOINTS},
         actions={SHUT: "shutdown"},
         overflow=Overflow(providers=(Provider(name="p", price_usd_per_hour=0.5, endpoints=("acme/[ab]",)),)),
         safety=safety,

@@ -101,7 +101,5 @@ def test_the_stages_stand_in_the_order_of_the_enum_that_names_them() -> None:
     ):
         found.append(safety.check(claim(Action.SHUTDOWN), everything))
         everything = everything._replace(**without)
-    assert found == [
-        held for held in Held if held is not Held.NO_PROVIDER and held is not Held.AWAITING_APPROVAL
-    ]
+    assert found == [held for held in Held if held is not Held.NO_PROVIDER and held is not Held.AWAITING_APPROVAL]
     assert safety.check(claim(Action.SHUTDOWN), everything) is None

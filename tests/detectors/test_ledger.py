@@ -280,7 +280,7 @@ def test_forgetting_does_not_change_the_window(steps: list[Step], periods: list[
     """Only what can no longer matter goes."""
     account = Account()
     for after_us, replicas in steps:
-        account.scale(NOW_US + after_us, replicas)
+        account.scale(NOW_US + after_us, replicas, NOW_US)
     for start_us, length_us in periods:
         account.charge(Bill(NOW_US + start_us, NOW_US + start_us + length_us, NANO, estimated=False, line_id=None))
     before = account.spend(NOW_US - WINDOW_US, NOW_US, PRICE)

@@ -45,9 +45,7 @@ def raw(fields: bytes) -> bytes:
 
 
 def billing(**fields: Any) -> bytes:
-    return request(
-        **{"time": ..., "period_start": NOW_S - 3600, "period_end": NOW_S, "cost_usd": 1.5} | fields
-    )
+    return request(**{"time": ..., "period_start": NOW_S - 3600, "period_end": NOW_S, "cost_usd": 1.5} | fields)
 
 
 def structured(**attributes: Any) -> bytes:
@@ -124,9 +122,7 @@ WRONG: Final[list[tuple[bytes | None, Why, tuple[str, ...]]]] = [
 
 
 @pytest.mark.parametrize(("value", "why", "words"), WRONG)
-def test_a_bad_value_is_refused_with_its_reason(
-    value: bytes | None, why: Why, words: tuple[str, ...]
-) -> None:
+def test_a_bad_value_is_refused_with_its_reason(value: bytes | None, why: Why, words: tuple[str, ...]) -> None:
     """The reason names the field and what was expected of it, in few words."""
     bad = refused(Entry(value))
     assert bad.why == why
@@ -258,9 +254,7 @@ def test_a_bad_event_keeps_the_record_as_it_came() -> None:
 
 def test_a_long_reason_is_cut() -> None:
     """A reason that quotes what it found stays short."""
-    bad = refused(
-        Entry(request(endpoint="x", ready_replicas=1, target_replicas=1, state="y" * 9000)), Scaling
-    )
+    bad = refused(Entry(request(endpoint="x", ready_replicas=1, target_replicas=1, state="y" * 9000)), Scaling)
     assert len(bad.message) <= MAX_MESSAGE_CHARS
     assert bad.message.endswith("…")
 

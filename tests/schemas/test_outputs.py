@@ -36,9 +36,7 @@ def test_where_a_part_ends_matters() -> None:
 
 def test_an_id_is_the_same_in_another_process() -> None:
     """Nothing that differs between processes, such as Python's hash seed, goes into an id."""
-    code = (
-        "from schemas.outputs import derive_id; print(derive_id('episode', 'request_surge', 'acme/bert', 1))"
-    )
+    code = "from schemas.outputs import derive_id; print(derive_id('episode', 'request_surge', 'acme/bert', 1))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert run.stdout.strip() == derive_id("episode", "request_surge", "acme/bert", 1)
     assert run.stdout.strip() == "08774976812b1bf46b46d8627f85a8a2"

@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 from schemas.units import LATEST_S, NANO, US, from_rfc3339, rfc3339, to_nano, to_us, to_usd
 
 MOMENTS = st.integers(min_value=0, max_value=int(LATEST_S) * US)
-OFFSETS = st.integers(min_value=-23 * 60, max_value=23 * 60).map(
-    lambda minutes: timezone(timedelta(minutes=minutes))
-)
+OFFSETS = st.integers(min_value=-23 * 60, max_value=23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
 MONEY = st.integers(min_value=-(10**21), max_value=10**21)
 
 

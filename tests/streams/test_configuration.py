@@ -274,9 +274,7 @@ def sections(struct: type[Struct]) -> set[type[Struct]]:
         kind = pending.pop()
         if isinstance(kind, msgspec.inspect.StructType) and kind.cls not in found:
             found |= sections(kind.cls)
-        pending += [
-            getattr(kind, name) for name in ("value_type", "item_type", "type") if hasattr(kind, name)
-        ]
+        pending += [getattr(kind, name) for name in ("value_type", "item_type", "type") if hasattr(kind, name)]
         pending += getattr(kind, "types", ())
     return found
 
@@ -364,9 +362,7 @@ def test_a_password_comes_from_its_file(file: File, tmp_path: Path) -> None:
     [(b"\n", "is empty"), (b"\xff\xfe", "not a UTF-8 text file")],
     ids=["empty", "bytes"],
 )
-def test_a_password_file_must_hold_a_password(
-    file: File, tmp_path: Path, content: bytes, message: str
-) -> None:
+def test_a_password_file_must_hold_a_password(file: File, tmp_path: Path, content: bytes, message: str) -> None:
     """A file that holds no text is named."""
     (tmp_path / "password").write_bytes(content)
     said = file.says("kafka: {security: {protocol: SASL_SSL, username: u, password_file: password}}")
@@ -378,9 +374,7 @@ def test_one_password_is_enough(file: File, tmp_path: Path) -> None:
     """`password` beside `password_file` is an error: nobody could say which counts."""
     (tmp_path / "password").write_text("x", encoding="utf-8")
     said = file.says("kafka: {security: {password: y, password_file: password}}")
-    assert said == [
-        "1:48: error: kafka.security.password_file: give either password or password_file, not both"
-    ]
+    assert said == ["1:48: error: kafka.security.password_file: give either password or password_file, not both"]
 
 
 PLANTED = "hunter2"
@@ -448,9 +442,7 @@ def test_another_meaning_is_another_version(file: File, change: str) -> None:
 
 def test_merge_keys_and_anchors_work(file: File) -> None:
     """YAML's own way to say things once: what is written wins over what is merged in."""
-    config = file.load(
-        "endpoints:\n  a: &a {expected_max: 3, region: x}\n  b: {<<: *a, region: y}\n  c: {<<: [*a]}\n"
-    )
+    config = file.load("endpoints:\n  a: &a {expected_max: 3, region: x}\n  b: {<<: *a, region: y}\n  c: {<<: [*a]}\n")
     b, c = config.endpoints["b"], config.endpoints["c"]
     assert (b.expected_max, b.region, c.region) == (3, "y", "x")
 
@@ -498,9 +490,7 @@ TOKENS = [
 ]
 TEXTS = (
     st.text()
-    | st.lists(st.sampled_from([*TOKENS, "%YAML 1.1\n", "---\n", "FFFFFFFF", "${A}", "0x", "\x85"])).map(
-        "".join
-    )
+    | st.lists(st.sampled_from([*TOKENS, "%YAML 1.1\n", "---\n", "FFFFFFFF", "${A}", "0x", "\x85"])).map("".join)
     | VALUES.map(lambda value: str(msgspec.json.encode(value), "utf-8"))
 )
 

@@ -147,12 +147,9 @@ def test_operations_point_to_channels(asyncapi: Any) -> None:
 
 def test_channels_are_the_topics_that_are_declared(asyncapi: Any) -> None:
     """Names and partitions are those of `tidegate topics create`; results and approvals are not read yet."""
-    declared = {
-        topic.name: topic.partitions for topic in needed(Config()) if not topic.name.endswith(topics.STATE)
-    }
+    declared = {topic.name: topic.partitions for topic in needed(Config()) if not topic.name.endswith(topics.STATE)}
     described = {
-        channel["address"]: channel["bindings"]["kafka"]["partitions"]
-        for channel in asyncapi["channels"].values()
+        channel["address"]: channel["bindings"]["kafka"]["partitions"] for channel in asyncapi["channels"].values()
     }
     assert described == {k: v for k, v in declared.items() if k not in (topics.RESULTS, topics.APPROVALS)}
 

@@ -78,9 +78,7 @@ def test_processes_that_start_together_fetch_once(tmp_path: Path, downloads: Dow
     assert downloads.count == 1
 
 
-def test_a_failed_fetch_leaves_nothing_that_a_later_one_could_trust(
-    tmp_path: Path, downloads: Downloads
-) -> None:
+def test_a_failed_fetch_leaves_nothing_that_a_later_one_could_trust(tmp_path: Path, downloads: Downloads) -> None:
     """The reason is in the message, the half-filled folder is gone, and trying again works."""
     downloads.failures = 1
     with pytest.raises(KafkaUnavailableError, match=r"cannot fetch Apache Kafka 4\.1\.1: the line went dead"):

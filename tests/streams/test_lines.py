@@ -74,9 +74,7 @@ def test_a_log_that_begins_in_mid_line_is_still_ndjson(first: bytes) -> None:
 
 def test_csv_has_the_names_of_the_fields_in_its_first_line() -> None:
     """In any order; unknown columns are ignored, empty cells are not there."""
-    events, bad = decoded(
-        b"\nnote,time,endpoint,status,region\nx,1.5,acme/bert,503,\n,2,acme/bert,,us-east-1\n"
-    )
+    events, bad = decoded(b"\nnote,time,endpoint,status,region\nx,1.5,acme/bert,503,\n,2,acme/bert,,us-east-1\n")
     assert events == [
         Request("acme/bert", 1.5, status=503),
         Request("acme/bert", 2, region="us-east-1"),
@@ -129,9 +127,7 @@ def test_a_bad_row_costs_only_itself(row: bytes) -> None:
     assert [line.offset for line in bad] == [3]
 
 
-@pytest.mark.parametrize(
-    ("event", "missing"), [(Request, "time"), (Scaling, "time, ready_replicas, target_replicas")]
-)
+@pytest.mark.parametrize(("event", "missing"), [(Request, "time"), (Scaling, "time, ready_replicas, target_replicas")])
 def test_missing_columns_are_named(event: type[Event], missing: str) -> None:
     """With what was found instead: the usual cause is another tool's header."""
     with pytest.raises(UsageError, match=f"columns {missing} in the first line.*got: endpoint, TIMESTAMP"):
@@ -202,7 +198,5 @@ def test_the_size_of_a_block_changes_nothing(texts: list[bytes], block: int, is_
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lines, "BLOCK", block)
         assert read_all(content) == whole
-    numbers = [
-        number for number, text in enumerate(content.split(b"\n"), start=1) if text.strip(b" \r\t\v\f")
-    ]
+    numbers = [number for number, text in enumerate(content.split(b"\n"), start=1) if text.strip(b" \r\t\v\f")]
     assert [line.offset for line in whole] == numbers[1 if is_csv else 0 :]

@@ -117,9 +117,7 @@ def test_a_broker_dies_with_its_parent(new_kafka: NEW_KAFKA) -> None:
     assert _eventually(lambda: not Path(folder).exists())
 
 
-def test_a_port_that_was_taken_meanwhile_is_given_up(
-    new_kafka: NEW_KAFKA, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_port_that_was_taken_meanwhile_is_given_up(new_kafka: NEW_KAFKA, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another pair of ports is tried when the broker cannot bind the first."""
     busy = int(new_kafka().address.rpartition(":")[2])
     free_ports, tried = local_kafka._free_ports, []
@@ -135,9 +133,7 @@ def test_a_port_that_was_taken_meanwhile_is_given_up(
     assert not kafka.address.endswith(f":{busy}")
 
 
-def test_a_bad_property_is_named(
-    new_kafka: NEW_KAFKA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bad_property_is_named(new_kafka: NEW_KAFKA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Kafka's own words reach the user, and the folder is gone."""
     new_kafka().close()
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -171,9 +167,7 @@ def test_a_broker_that_never_answers_is_given_up(fake_java: FakeJava) -> None:
     """After the time-out the error carries the end of its log, and the process is gone."""
     fake_java.behaves("echo $$ still thinking; exec sleep 600")
     kafka = LocalKafka(start_timeout_s=1.0)
-    with pytest.raises(
-        KafkaUnavailableError, match=r"did not answer within 1 s\n  \d+ still thinking"
-    ) as caught:
+    with pytest.raises(KafkaUnavailableError, match=r"did not answer within 1 s\n  \d+ still thinking") as caught:
         kafka.start()
     assert _is_gone(int(str(caught.value).split()[-3]))
     assert kafka.folder is None
@@ -202,9 +196,7 @@ def test_ports_that_are_always_taken_end_in_an_error(fake_java: FakeJava) -> Non
     assert len(attempts) == local_kafka.PORT_ATTEMPTS
 
 
-def test_a_broker_that_ignores_sigterm_is_killed(
-    fake_java: FakeJava, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_broker_that_ignores_sigterm_is_killed(fake_java: FakeJava, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopping has an end, too."""
     fake_java.behaves("trap '' TERM; echo ready; while :; do sleep 0.1; done")
     monkeypatch.setattr(local_kafka, "STOP_TIMEOUT_S", 2.0)

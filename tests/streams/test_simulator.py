@@ -52,9 +52,7 @@ def command(action: Action, endpoint: str = "acme/busy", **parameters: float) ->
 
 def requests(events: list[Emitted], endpoint: str) -> list[Request]:
     key = endpoint.encode()
-    return [
-        msgspec.json.decode(e.value, type=Request) for e in events if e.topic == REQUESTS and e.key == key
-    ]
+    return [msgspec.json.decode(e.value, type=Request) for e in events if e.topic == REQUESTS and e.key == key]
 
 
 def scalings(events: list[Emitted], endpoint: str) -> list[Scaling]:
@@ -76,9 +74,7 @@ def test_a_span_is_the_same_however_finely_it_is_asked_for() -> None:
     """Nothing depends on when the caller looks at its clock."""
     at_once, bit_by_bit = fleet(), fleet()
     whole = run(at_once, 12)
-    pieces = [
-        e for until_us in range(0, 12 * US + 1, 70_000) for e in bit_by_bit.advance(START_US + until_us)
-    ]
+    pieces = [e for until_us in range(0, 12 * US + 1, 70_000) for e in bit_by_bit.advance(START_US + until_us)]
     pieces += bit_by_bit.advance(START_US + 12 * US)
     assert pieces == whole
 
@@ -237,9 +233,7 @@ def test_a_bill_is_a_share_of_what_was_run() -> None:
     subject = fleet()
     list(subject.advance(START_US + HOUR_US, BACKFILL))
     half_us = HOUR_US // 2
-    bill = msgspec.json.decode(
-        subject.bill("acme/calm", START_US + half_us, START_US + 2 * half_us, 0.75).value
-    )
+    bill = msgspec.json.decode(subject.bill("acme/calm", START_US + half_us, START_US + 2 * half_us, 0.75).value)
     assert bill["cost_usd"] == pytest.approx(7.5)
 
 

@@ -241,9 +241,7 @@ async def fetch(session: aiohttp.ClientSession, url: str) -> tuple[int, str]:
 
 
 @pytest.mark.kafka
-def test_a_bug_in_the_core_stops_the_worker_before_it_is_passed(
-    kafka: str, start: Callable[[Config], Worker]
-) -> None:
+def test_a_bug_in_the_core_stops_the_worker_before_it_is_passed(kafka: str, start: Callable[[Config], Worker]) -> None:
     """Exit code 1, the place in the log, and nothing durable beyond it: a repaired worker reads it again."""
     config = fresh(kafka)
 
