@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 SPAN_S: Final = 340  # of event time, ending now
 BATCH: Final = 2000  # records a record batch
 SEED: Final = 1
+FAILED: Final = 0.01  # share of requests that end with status 500
 
 
 class Log(NamedTuple):
@@ -28,7 +29,7 @@ def records(log: Log, now_s: float) -> Iterator[tuple[int, bytes, bytes]]:
     rng = np.random.default_rng(SEED)
     endpoint = rng.integers(0, log.endpoints, log.events).tolist()
     times = (now_s - SPAN_S + np.arange(log.events) * (SPAN_S / log.events)).tolist()
-    failed = (rng.random(log.events) < 0.01).tolist()
+    failed = (rng.random(log.events) < FAILED).tolist()
     duration = rng.exponential(0.4, log.events).tolist()
     names = [f"bench/endpoint-{number:05d}" for number in range(log.endpoints)]
     for i, number in enumerate(endpoint):

@@ -44,7 +44,8 @@ class Meter:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def report(self) -> dict[str, float]:
-        assert self._begun is not None
+        if self._begun is None:
+            raise SystemExit("the worker read nothing")
         cpu, wall = self._begun
         return {"events": self._seen, "cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
 

@@ -25,8 +25,9 @@ class BillingFold:
         self._config = config
 
     def apply(self, events: Sequence[Billing], offsets: Sequence[int], logged_us: Ints) -> list[Rollup]:
-        """Fold events in log order; `logged_us` is when the log took each: a bill may reach into the future, the
-        budget's clock must not.
+        """Fold events in log order; `logged_us` is when the log took each.
+
+        A bill may reach into the future; the budget's clock must not.
         """
         rollups: list[Rollup] = []
         for event, offset, at_us in zip(events, offsets, logged_us.tolist(), strict=True):

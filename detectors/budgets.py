@@ -55,7 +55,7 @@ class BudgetFold:
         self.repeated = 0
         self._config = config
         self._rules = {rule.rule: rule(config) for rule in rules}
-        self._episodes = {rule.rule: Episodes(rule.rule, rule.unit) for rule in rules}
+        self._episodes = {rule.rule: Episodes(rule.rule, rule.unit, of_budgets=True) for rule in rules}
         self._budgets: dict[str, _Budget] = {}
         self.reconfigure(config)
 
@@ -127,7 +127,7 @@ class BudgetFold:
         ledger = budget.ledger
         settings = self._config.rule(rule, budget=name)
         span = (ledger.now_us, ledger.now_us)
-        return self._episodes[rule].follow(name, None, span, self._rules[rule].read(name, ledger), settings)
+        return self._episodes[rule].follow(name, span, self._rules[rule].read(name, ledger), settings)
 
     # -- state -----------------------------------------------------------------------------------------------------
 

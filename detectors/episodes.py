@@ -49,23 +49,22 @@ class Episode(Struct, array_like=True):
 
 
 class Episodes:
-    """The open episodes of one rule, by subject."""
+    """The open episodes of one rule, by subject: endpoints, or budgets."""
 
-    def __init__(self, rule: str, unit: str) -> None:
-        self._rule, self._unit = rule, unit
+    def __init__(self, rule: str, unit: str, *, of_budgets: bool = False) -> None:
+        self._rule, self._unit, self._of_budgets = rule, unit, of_budgets
         self.open: dict[str, Episode] = {}
         self.config_version = ""
 
-    def begin(self, subject: str, endpoint: str | None, at_us: int, reading: Reading) -> Finding:
+    def begin(self, subject: str, at_us: int, reading: Reading) -> Finding:
         """Open an episode at the event or the second that crossed."""
         identity = derive_id("episode", self._rule, subject, at_us)
         episode = self.open[subject] = Episode(identity, at_us, reading.severity, at_us)
-        return self._finding(subject, endpoint, Status.OPEN, at_us, reading, episode)
+        return self._finding(subject, Status.OPEN, at_us, reading, episode)
 
     def follow(
         self,
         subject: str,
-        endpoint: str | None,
         span: tuple[int, int],
         reading: Reading,
         settings: RuleSettings,
@@ -74,7 +73,7 @@ class Episodes:
         start_us, end_us = span
         episode = self.open.get(subject)
         if episode is None:
-            return self.begin(subject, endpoint, end_us, reading) if reading.anomaly > 1 else None
+            return self.begin(subject, end_us, reading) if reading.anomaly > 1 else None
         if end_us <= episode.opened_us:
             return None
         if not reading.low:
@@ -83,24 +82,21 @@ class Episodes:
             episode.low_since_us = max(start_us, episode.opened_us)
         if episode.low_since_us is not None and end_us - episode.low_since_us >= settings.resolve_after * US:
             del self.open[subject]
-            return self._finding(subject, endpoint, Status.RESOLVED, end_us, reading, episode)
-        return self._update(subject, endpoint, end_us, reading, episode)
+            return self._finding(subject, Status.RESOLVED, end_us, reading, episode)
+        return self._update(subject, end_us, reading, episode)
 
-    def _update(
-        self, subject: str, endpoint: str | None, at_us: int, reading: Reading, episode: Episode
-    ) -> Finding | None:
+    def _update(self, subject: str, at_us: int, reading: Reading, episode: Episode) -> Finding | None:
         worse = reading.anomaly > 1 and reading.severity.rank > episode.severity.rank
         if not worse and at_us - episode.updated_us < UPDATE_EVERY_US:
             return None
         if worse:
             episode.severity = reading.severity
         episode.updated_us = at_us
-        return self._finding(subject, endpoint, Status.UPDATE, at_us, reading, episode)
+        return self._finding(subject, Status.UPDATE, at_us, reading, episode)
 
     def _finding(
         self,
         subject: str,
-        endpoint: str | None,
         status: Status,
         at_us: int,
         reading: Reading,
@@ -111,7 +107,7 @@ class Episodes:
             episode=episode.id,
             rule=self._rule,
             subject=subject,
-            endpoint=endpoint,
+            endpoint=None if self._of_budgets else subject,
             status=status,
             severity=episode.severity,
             opened_at=rfc3339(episode.opened_us),

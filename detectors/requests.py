@@ -143,7 +143,7 @@ class RequestFold:
     def _open(self, rule: str, crossing: Crossing, at_us: int) -> Finding:
         endpoint = self._names[crossing.endpoint]
         self._silent[rule][crossing.endpoint] = False
-        return self._episodes[rule].begin(endpoint, endpoint, at_us, crossing.reading)
+        return self._episodes[rule].begin(endpoint, at_us, crossing.reading)
 
     def _close(self, second: int) -> Iterator[Emitted]:
         yield from self._rollups(second)
@@ -160,7 +160,7 @@ class RequestFold:
         number, episodes = self._numbers[endpoint], self._episodes[rule]
         span = (second * US, (second + 1) * US)
         settings = self._config.rule(rule, endpoint)
-        finding = episodes.follow(endpoint, endpoint, span, self._rules[rule].read(number), settings)
+        finding = episodes.follow(endpoint, span, self._rules[rule].read(number), settings)
         self._silent[rule][number] = endpoint not in episodes.open
         self._dirty[number] = True
         return finding

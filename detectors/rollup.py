@@ -1,8 +1,7 @@
-"""The roll-up: requests folded into columns, per endpoint and second of event time. The only code that touches
-every request.
+"""The roll-up: requests folded into columns, per endpoint and second of event time.
 
-A ring of rows, one a second; in a row, one number an endpoint. It holds the seconds that are still open and, before
-them, those that a window which ends in an open second reaches back to.
+This is the only code that touches every request. A ring of rows, one a second; in a row, one number an endpoint. It
+holds the seconds that are still open and, before them, those that a window which ends in an open second reaches.
 """
 
 from __future__ import annotations

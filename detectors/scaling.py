@@ -35,8 +35,9 @@ class ScalingState(Struct, array_like=True):
 
 
 class ScalingFold:
-    """Scaling events in, findings and roll-ups out. `late` counts those that came after their second had closed:
-    too late for a finding, not too late for the money.
+    """Scaling events in, findings and roll-ups out.
+
+    `late` counts those that came after their second had closed: too late for a finding, not too late for the money.
     """
 
     def __init__(self, config: Config, partition: int, rules: Sequence[type[ScalingRule[Any]]]) -> None:
@@ -95,7 +96,7 @@ class ScalingFold:
             if endpoint not in self._episodes[name].open:
                 reading = rule.read(endpoint, report, before)
                 if reading.anomaly > 1:
-                    yield self._episodes[name].begin(endpoint, endpoint, report.time_us, reading)
+                    yield self._episodes[name].begin(endpoint, report.time_us, reading)
         self._forget(history)
 
     def _forget(self, history: list[Report]) -> None:
@@ -118,7 +119,7 @@ class ScalingFold:
             for endpoint in sorted(episodes.open):
                 self._dirty.add(endpoint)
                 settings = self._config.rule(name, endpoint)
-                finding = episodes.follow(endpoint, endpoint, span, self._read(name, endpoint, span), settings)
+                finding = episodes.follow(endpoint, span, self._read(name, endpoint, span), settings)
                 if finding is not None:
                     yield finding
 

@@ -6,6 +6,8 @@ event's own place in the log, never by where a batch ended.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from msgspec import Struct
 
@@ -38,4 +40,4 @@ def cuts(open_from: Ints) -> list[tuple[int, int]]:
     [(0, 2), (2, 5), (5, 6)]
     """
     edges = [0, *(np.flatnonzero(np.diff(open_from)) + 1).tolist(), len(open_from)]
-    return [(start, end) for start, end in zip(edges, edges[1:], strict=False) if end > start]
+    return [(start, end) for start, end in pairwise(edges) if end > start]

@@ -1,1 +1,1 @@
-"""What travels, and the configuration: typed, frozen, valid from the moment it is built. Imports nothing of tidegate."""
+"""What travels, and the configuration: typed, frozen, valid once built. Imports nothing else of tidegate."""

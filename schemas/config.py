@@ -177,6 +177,8 @@ class Provider(Section, frozen=True):
 
 
 class Overflow(Section, frozen=True):
+    """Where requests go that an endpoint shall not take."""
+
     providers: tuple[Provider, ...] = ()
 
 

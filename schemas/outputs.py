@@ -31,12 +31,16 @@ _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 
 
 class Status(StrEnum):
+    """What a finding says of its episode."""
+
     OPEN = "open"
     UPDATE = "update"
     RESOLVED = "resolved"
 
 
 class Action(StrEnum):
+    """What a command tells the outside to do."""
+
     THROTTLE = "throttle"
     OVERFLOW = "overflow"
     SHUTDOWN = "shutdown"
@@ -44,6 +48,8 @@ class Action(StrEnum):
 
 
 class Mode(StrEnum):
+    """How much tidegate may do by itself."""
+
     SHADOW = "shadow"
     APPROVE = "approve"
     AUTO = "auto"

@@ -257,7 +257,7 @@ def _draft7(schema: Any) -> Any:
 
 
 def _channel_id(topic: str) -> str:
-    """`inference.requests.v1.dlq` -> `inferenceRequestsV1Dlq`"""
+    """`inference.requests.v1.dlq` -> `inferenceRequestsV1Dlq`."""
     first, *rest = topic.split(".")
     return first + "".join(word.capitalize() for word in rest)
 
@@ -287,4 +287,4 @@ def _yaml(document: Document) -> str:
 
 if __name__ == "__main__":
     for path in write(FOLDER):
-        print(path.relative_to(FOLDER.parent))
+        print(path.relative_to(FOLDER.parent))  # noqa: T201 -- a program's output

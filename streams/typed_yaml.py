@@ -79,7 +79,7 @@ class Report:
 
 
 def dotted(path: KeyPath) -> str:
-    """`budgets.all.endpoints[0]`"""
+    """`budgets.all.endpoints[0]`."""
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path).removeprefix(".")
 
 

@@ -17,6 +17,8 @@ from msgspec import inspect
 from schemas.config import Seconds, Secret
 from streams.yaml_lines import Plain
 
+MOST_NAMES: Final = 20  # that a message lists
+LONGEST: Final = 60  # characters of a value that a message quotes
 CENTURY_S: Final = 36525 * 86400
 Bounds = Mapping[str, float]
 
@@ -31,7 +33,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = get_close_matches(word.lower(), names, n=1)
     if close:
         return f"; did you mean '{names[close[0]]}'?"
-    return f"; known are {', '.join(names.values())}" if 0 < len(names) <= 20 else ""
+    return f"; known are {', '.join(names.values())}" if 0 < len(names) <= MOST_NAMES else ""
 
 
 def shown(value: object) -> str:
@@ -41,7 +43,7 @@ def shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."
 
 
 def convert(value: Plain, kind: inspect.Type) -> Any:

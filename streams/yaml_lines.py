@@ -43,6 +43,8 @@ class Scalar(NamedTuple):
 
 
 class Entry(NamedTuple):
+    """A key of a mapping and its value, with their places in the file."""
+
     key: str
     key_node: Node
     value: Node

@@ -26,10 +26,14 @@ NEVER: Final = 10**24  # nano-dollars: the allowance of a budget that is not jud
 
 
 class Settings(RuleSettings, frozen=True, rename={"for_": "for"}):
+    """`for` is a word of Python's, so in code it is `for_`."""
+
     for_: Lasting = Seconds(60)  # how long the rate must have been too high
 
 
 class HourlySpend(BudgetRule[Settings]):
+    """The spend of the last hour against the hour's allowance."""
+
     rule: ClassVar = "hourly_spend"
     unit: ClassVar = "USD"
     Settings: ClassVar = Settings

@@ -40,6 +40,8 @@ NEVER: Final = 1e18  # requests in a window: the threshold of an endpoint that i
 
 
 class Settings(RuleSettings, frozen=True):
+    """`ratio` times normal, and at least `min_rate` requests per second, over `window`."""
+
     ratio: Annotated[float, Meta(gt=1)] = 5.0
     min_rate: Annotated[float, Meta(gt=0, description="requests per second")] = 1.0
     window: Annotated[Seconds, Meta(extra={"ge": 1, "le": 60, "multiple_of": 1})] = Seconds(10)
@@ -48,6 +50,8 @@ class Settings(RuleSettings, frozen=True):
 
 
 class RequestSurge(RequestRule[Settings]):
+    """All endpoints of a partition at once, as columns; only the learned normals are one by one."""
+
     rule: ClassVar = "request_surge"
     unit: ClassVar = "requests/s"
     Settings: ClassVar = Settings

@@ -23,10 +23,14 @@ NEVER: Final = 1e9  # replicas: the threshold of an endpoint that is not judged
 
 
 class Settings(RuleSettings, frozen=True):
+    """The threshold is not a setting of the rule, but the endpoint's `expected_max`."""
+
     resolve_below: Annotated[float, Meta(gt=0, le=1)] = 1.0
 
 
 class RunawayReplicas(ScalingRule[Settings]):
+    """Replicas against `expected_max`."""
+
     rule: ClassVar = "runaway_replicas"
     unit: ClassVar = "replicas"
     Settings: ClassVar = Settings

@@ -22,7 +22,7 @@ def reading(value: float, severity: Severity = Severity.ERROR) -> Reading:
 
 def follow(episodes: Episodes, second: int, what: Reading) -> Finding | None:
     span = (START_US + second * US, START_US + (second + 1) * US)
-    return episodes.follow("a", "a", span, what, SETTINGS)
+    return episodes.follow("a", span, what, SETTINGS)
 
 
 def told(values: Sequence[float]) -> list[tuple[int, Status]]:
@@ -78,7 +78,7 @@ def test_what_is_calm_is_not_worse() -> None:
 def test_what_was_before_the_opening_says_nothing() -> None:
     """A second that ended before the crossing request neither calms nor updates."""
     episodes = Episodes("rule", "unit")
-    episodes.begin("a", "a", START_US + 5 * US, reading(11))
+    episodes.begin("a", START_US + 5 * US, reading(11))
     assert follow(episodes, 3, reading(1)) is None
     assert episodes.open["a"].low_since_us is None
     follow(episodes, 5, reading(1))
@@ -87,9 +87,9 @@ def test_what_was_before_the_opening_says_nothing() -> None:
 
 def test_a_finding_says_what_was_measured() -> None:
     """Numbers with nine decimals at most, times in UTC, and an id of its own."""
-    episodes = Episodes("rule", "unit")
+    episodes = Episodes("rule", "unit", of_budgets=True)
     episodes.config_version = "v7"
-    found = episodes.begin("a", None, START_US, Reading(1 / 3, 0.1, Severity.ERROR, low=False, baseline=2 / 3))
+    found = episodes.begin("a", START_US, Reading(1 / 3, 0.1, Severity.ERROR, low=False, baseline=2 / 3))
     assert (found.value, found.threshold, found.baseline) == (0.333333333, 0.1, 0.666666667)
     assert (found.rule, found.subject, found.endpoint, found.unit) == ("rule", "a", None, "unit")
     assert (found.opened_at, found.at, found.config_version) == (rfc3339(START_US), rfc3339(START_US), "v7")
@@ -99,7 +99,7 @@ def test_a_finding_says_what_was_measured() -> None:
 @pytest.mark.parametrize(("value", "threshold"), [(50.0, 49.99999999999), (1e18 + 1024, 1e18)])
 def test_rounding_does_not_take_a_score_below_one(value: float, threshold: float) -> None:
     """What opens an episode has a score above 1."""
-    found = Episodes("rule", "unit").begin("a", "a", 0, Reading(value, threshold, Severity.ERROR, low=False))
+    found = Episodes("rule", "unit").begin("a", 0, Reading(value, threshold, Severity.ERROR, low=False))
     assert found.score > 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,11 +98,15 @@ def test_ten_mistakes_are_found_at_once(file: File) -> None:
     assert file.says(TEN_MISTAKES) == [
         "2:3: error: kafka.sesion_timeout: unknown key; did you mean 'session_timeout'?",
         "3:3: error: kafka.security.username: is required with protocol SASL_SSL",
-        "3:44: error: kafka.security.password: the environment variable KAFKA_PASSWORD is not set; "
-        "set it, or write ${KAFKA_PASSWORD:-default}",
+        (
+            "3:44: error: kafka.security.password: the environment variable KAFKA_PASSWORD is not set; "
+            "set it, or write ${KAFKA_PASSWORD:-default}"
+        ),
         "4:7: error: mode: expected one of shadow, approve, auto, got 'atuo'; did you mean 'auto'?",
-        "6:13: error: input.lateness: "
-        "expected a duration (such as 30s or 1h30m) from 1s to 1m, in steps of 1s, got '90s'",
+        (
+            "6:13: error: input.lateness: "
+            "expected a duration (such as 30s or 1h30m) from 1s to 1m, in steps of 1s, got '90s'"
+        ),
         "8:29: error: endpoints.acme/bert.expected_max: expected a whole number of at least 1, got 'many'",
         "10:20: error: budgets.all.daily_usd: expected a number above 0, got -5",
         "10:34: error: budgets.all.timezone: unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?",
@@ -184,8 +189,8 @@ def test_a_mistake_is_named(file: File, text: str, message: str) -> None:
     assert any(part in errors[0] for part in message.split("|")), errors[0]
 
 
-@pytest.mark.parametrize(("text", "message"), MISTAKES)
-def test_what_has_an_error_is_not_loaded(file: File, text: str, message: str) -> None:
+@pytest.mark.parametrize("text", [text for text, _ in MISTAKES])
+def test_what_has_an_error_is_not_loaded(file: File, text: str) -> None:
     """`load` raises one error that holds all the problems."""
     with pytest.raises(ConfigError) as raised:
         file.load(text)
@@ -500,10 +505,10 @@ TEXTS = (
 def test_no_text_does_more_than_raise_its_problems(file: File, text: str) -> None:
     """Whatever the file holds, it is a configuration or a ConfigError with at least one problem."""
     file.path.write_bytes(text.encode("utf-8", "surrogatepass"))
-    try:
-        assert load(file.path, RULES, {"A": "1"}).version
-    except ConfigError as error:
-        assert any(problem.severity == "error" for problem in error.problems)
+    config, problems = read(file.path, RULES, {"A": "1"})
+    assert (config is None) == any(problem.severity == "error" for problem in problems)
+    with nullcontext() if config is not None else pytest.raises(ConfigError):
+        load(file.path, RULES, {"A": "1"})
 
 
 ORDERS: Any = st.permutations(LAYERS.strip().replace("\n  ", "\0  ").splitlines())
