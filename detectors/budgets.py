@@ -16,7 +16,7 @@ from detectors.episodes import Episode, Episodes
 from detectors.ledger import Account, Ledger
 from detectors.rule import BudgetRule
 from schemas.config import Config
-from schemas.outputs import Finding, Rollup
+from schemas.outputs import Finding, MoneyRollup
 from schemas.units import US, to_nano
 
 STATE_VERSION: Final = 1
@@ -80,7 +80,7 @@ class BudgetFold:
         """The largest event time of all budgets."""
         return max((budget.ledger.now_us for budget in self._budgets.values()), default=0)
 
-    def apply(self, rollup: Rollup) -> list[Finding]:
+    def apply(self, rollup: MoneyRollup) -> list[Finding]:
         """Fold one roll-up, in log order. One of a budget that the configuration does not name is passed over."""
         if rollup.budget not in self._config.budgets:
             return []
@@ -93,7 +93,7 @@ class BudgetFold:
         self._enter(budget.ledger, rollup)
         return self._ask(rollup.budget, budget)
 
-    def _enter(self, ledger: Ledger, rollup: Rollup) -> None:
+    def _enter(self, ledger: Ledger, rollup: MoneyRollup) -> None:
         ledger.advance(rollup.time_us)
         if rollup.endpoint is None:
             return

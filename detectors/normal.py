@@ -79,16 +79,11 @@ class FadingMean(stats.Mean):
 class Tail:
     """How far beyond its usual spread one side reaches: a quantile and a Pareto index, learned value by value."""
 
-    __slots__ = ("reach", "start", "xi")
+    __slots__ = ("_stretch", "reach", "start", "xi")
 
     def __init__(self, start: float = TAIL_START, xi: float = XI_START) -> None:
         self.start, self.xi = start, xi
         self._measure()
-
-    def _measure(self) -> None:
-        """`reach` is the `BAND_P` quantile, in scales."""
-        quantile: float = self.start * (TAIL_P / BAND_P) ** self.xi
-        self.reach = min(BAND_HIGH, max(BAND_LOW, quantile))
 
     def learn(self, residual: float) -> None:
         """Take one residual of this side (in scales; not positive if the value lay on the other side)."""
@@ -96,9 +91,15 @@ class Tail:
             excess = min(math.log(residual / self.start), 1.5)  # one value of any size moves the index this much
             self.xi = min(XI_HIGH, max(XI_LOW, self.xi + TAIL_GAIN * (excess - self.xi)))
             self.start *= TAIL_RISE
+            self._measure()
         else:
-            self.start = max(TAIL_FLOOR, self.start * TAIL_FALL)
-        self._measure()
+            self.start = start = max(TAIL_FLOOR, self.start * TAIL_FALL)
+            self.reach = min(BAND_HIGH, max(BAND_LOW, start * self._stretch))
+
+    def _measure(self) -> None:
+        """`reach` is the `BAND_P` quantile, in scales; `_stretch` what it is in multiples of `start`."""
+        self._stretch: float = (TAIL_P / BAND_P) ** self.xi
+        self.reach = min(BAND_HIGH, max(BAND_LOW, self.start * self._stretch))
 
 
 class NormalState(Struct, frozen=True, array_like=True):

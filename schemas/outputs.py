@@ -165,12 +165,11 @@ class Bill(Struct, frozen=True):
     line_id: str | None
 
 
-class Rollup(Struct, frozen=True, omit_defaults=True):
-    """One step in the money of one budget, as one partition of one input topic saw it.
+class MoneyRollup(Struct, frozen=True, omit_defaults=True):
+    """What a roll-up says of money: a scaling event as `replicas`, a billing event as `bill`; and the time.
 
     Within (`source`, `partition`) the `seq` never falls, so a reader drops what it has seen.
-    `time_us` moves the budget's clock. Requests come as one roll-up per closed second (`requests`: endpoint ->
-    [count, errors, input tokens, output tokens]); a scaling event as `replicas`; a billing event as `bill`.
+    `time_us` moves the budget's clock.
     """
 
     budget: str
@@ -179,9 +178,18 @@ class Rollup(Struct, frozen=True, omit_defaults=True):
     seq: int
     time_us: Annotated[int, Meta(description="microseconds since the epoch")]
     endpoint: str | None = None
-    requests: dict[str, tuple[int, int, int, int]] | None = None
     replicas: int | None = None
     bill: Bill | None = None
+
+
+class Rollup(MoneyRollup, frozen=True, omit_defaults=True):
+    """One step in the life of one budget, as one partition of one input topic saw it.
+
+    Requests come as one roll-up per closed second: endpoint -> [count, errors, input tokens, output tokens]. They are
+    most of the bytes; who needs only the money reads a `MoneyRollup`.
+    """
+
+    requests: dict[str, tuple[int, int, int, int]] | None = None
 
 
 Output = Finding | Command | Alert | Rollup

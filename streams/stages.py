@@ -24,7 +24,7 @@ from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.decode import Decoder, Unreadable, bad_event, parse
 from schemas.events import BadEvent, Billing, Request, Scaling
-from schemas.outputs import Alert, Command, Finding, Rollup
+from schemas.outputs import Alert, Command, Finding, MoneyRollup, Rollup
 from schemas.topics import ALERTS, BILLING, COMMANDS, DEAD_LETTERS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record
 from schemas.units import US
 from streams.errors import TidegateError
@@ -204,7 +204,7 @@ class BudgetStage(CoreStage):
 
     def __init__(self, config: Config, partition: int) -> None:
         super().__init__(ROLLUPS, partition)
-        self._reader = _Reader(Rollup)
+        self._reader = _Reader(MoneyRollup)
         self._fold = BudgetFold(config, budget_rules())
 
     def fold(self, records: Sequence[Record]) -> Folded:
@@ -218,7 +218,7 @@ class BudgetStage(CoreStage):
         counts["events", "repeated"] += self._fold.repeated - repeated
         return Folded(values, +counts)
 
-    def apply_value(self, rollup: Rollup) -> list[Finding]:
+    def apply_value(self, rollup: MoneyRollup) -> list[Finding]:
         """Fold a roll-up that needs no decoding."""
         return self._fold.apply(rollup)
 
