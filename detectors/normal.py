@@ -228,6 +228,8 @@ class LearnedNormal:
         self._season.resume(self._season.n, self._season.get() + shift)
         for slot in range(SLOTS):
             self._means[slot] += shift if self._visits[slot] else 0.0
+        if self._usual is not None:
+            self._usual += shift
         self._side_steps = 0
 
     def _learn(self, hour: int, value: float, deviation: float, scale: float) -> None:

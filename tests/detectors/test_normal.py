@@ -120,6 +120,17 @@ def test_a_lasting_level_becomes_normal_after_the_stated_time(*, teach: bool) ->
     assert normal.expect((300 + steps) * STEP_S).expected == pytest.approx(900.0, rel=error)
 
 
+def test_a_lasting_level_becomes_normal_in_hours_that_are_known_too() -> None:
+    """With days of history, what an hour usually was does not hold the new level back."""
+    normal, day = LearnedNormal(600.0), 6 * 24
+    for step in range(3 * day):
+        normal.update(step * 600.0, 100.0 + step % 5)
+    lasting = round(ACCEPT_S / 600.0)
+    for step in range(3 * day, 3 * day + lasting):
+        normal.update(step * 600.0, 900.0, teach=False)
+    assert normal.expect((3 * day + lasting - 1) * 600.0).expected == pytest.approx(900.0, rel=0.01)
+
+
 def test_a_daily_season_is_learned() -> None:
     """After some days noon is expected at noon, and a noon at midnight is not."""
     normal = LearnedNormal(600.0)
