@@ -23,8 +23,9 @@ WARM_STEPS: Final = 60  # steps before anything is judged
 MIN_STEPS: Final = 30  # no memory is shorter than this many steps
 LEVEL_S: Final = 2 * HOUR_S  # memory of the level
 SCALE_S: Final = 6 * HOUR_S  # memory of the spread
-RECENT_STEPS: Final = 30  # memory of the level that an accepted shift moves to
-ACCEPT_S: Final = 6 * HOUR_S  # how long a one-sided deviation must last to be the new normal
+RECENT_SHARE: Final = 1 / 6  # of the time a new level must last, for how long it is remembered
+ACCEPT_S: Final = 6 * HOUR_S  # how long a one-sided deviation must last to be the new normal, ...
+ACCEPT_STEPS: Final = 12  # ... and for how many steps at least
 CLIP: Final = 3.0  # scales; a larger surprise teaches as much as one of this size
 SCALE_CLIP: Final = 6.0  # the spread learns from larger surprises than the level
 FLOOR: Final = 0.02  # of the expected value: smaller deviations do not matter
@@ -139,7 +140,8 @@ class LearnedNormal:
         self.steps = 0
         self._level = FadingMean(max(MIN_STEPS, LEVEL_S / step_s))
         self._season = FadingMean(max(MIN_STEPS, LEVEL_S / step_s))
-        self._recent = FadingMean(RECENT_STEPS)
+        self._accept_steps = max(ACCEPT_STEPS, math.ceil(ACCEPT_S / step_s))
+        self._recent = FadingMean(RECENT_SHARE * self._accept_steps)
         self._variance = FadingMean(max(MIN_STEPS, SCALE_S / step_s))
         self._upper, self._lower = Tail(), Tail()
         self._side_steps = 0
@@ -220,7 +222,7 @@ class LearnedNormal:
             return False
         side = 1 if deviation > 0 else -1
         self._side_steps = self._side_steps + side if self._side_steps * side >= 0 else side
-        return abs(self._side_steps) * self.step_s >= ACCEPT_S
+        return abs(self._side_steps) >= self._accept_steps
 
     def _move(self, shift: float) -> None:
         """Level and hours together: an hour that stayed behind would be expected at the old level."""
