@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import sys
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from streams.metrics import Metrics
@@ -53,6 +56,13 @@ def test_the_lag_of_a_lost_partition_is_gone() -> None:
     metrics.forget("t", 2)
     lags = {name: value for name, value in series(metrics).items() if "lag" in name[0]}
     assert lags == {("tidegate_lag_records", (("partition", "1"), ("topic", "t"))): 8}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the client library reads /proc")
+def test_a_worker_tells_what_every_process_tells() -> None:
+    """When it started, its memory and its processor time, under the names that Prometheus gave them."""
+    found = {name for name, _ in series(Metrics())}
+    assert {"process_start_time_seconds", "process_resident_memory_bytes", "process_cpu_seconds_total"} <= found
 
 
 def test_two_workers_in_one_process_share_nothing() -> None:
