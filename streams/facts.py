@@ -16,7 +16,7 @@ is locked, fenced or committed atomically. What holds it together:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -158,10 +158,12 @@ async def read(kafka: Kafka, topic: str, partition: int) -> Restored:
         await consumer.stop()
 
 
-async def _rows(consumer: Any, tp: TopicPartition) -> Sequence[Row]:
-    rows: list[Row] = []
+async def _rows(consumer: Any, tp: TopicPartition) -> Iterable[Row]:
+    """The last record of each key, as compaction will leave it: the log before that may be many times larger."""
+    rows: dict[bytes, bytes | None] = {}
     end = (await consumer.end_offsets([tp]))[tp]
     while await consumer.position(tp) < end:
         batches = await consumer.getmany(tp, timeout_ms=POLL_MS)
-        rows += [(record.key, record.value) for batch in batches.values() for record in batch]
-    return rows
+        for batch in batches.values():
+            rows.update((record.key, record.value) for record in batch)
+    return rows.items()

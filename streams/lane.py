@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -43,7 +43,7 @@ require(EXPECTED)
 import faust
 import uvloop
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
@@ -52,6 +52,7 @@ from schemas.topics import Record
 CHUNK: Final = 4000  # records an event; more decodes slower and holds the loop longer
 FETCH_WAIT_MS: Final = 100  # Faust's 1500 lets the long poll of an idle partition hold up the busy ones
 FETCH_TIMEOUT_S: Final = 1.0
+COMMIT_S: Final = 5.0  # aiokafka tries for ever, and a worker that stops would wait for it
 FULL_PAUSE_S: Final = 0.01  # Faust sleeps 1 s when the queue of every partition is full
 
 
@@ -167,12 +168,25 @@ class LaneThread(driver.AIOKafkaConsumerThread):
         with fetcher._subscriptions.fetch_context():
             return await lean_fetch(fetcher, active_partitions, timeout or 0.0)
 
+    async def _commit(self, offsets: Mapping[TP, int]) -> bool:
+        """Give up on a broker that is away: commits serve lag tools alone, and the next one takes these along."""
+        try:
+            return await asyncio.wait_for(super()._commit(offsets), COMMIT_S)
+        except TimeoutError:
+            app: Any = self.consumer.app
+            for tp, offset in offsets.items():
+                app.durable.setdefault(tp, offset)
+            return False
+
     async def rewind(self, tp: TP, offset: int) -> int:
         """In this thread, where no drain is half done: read from `offset`, or from where the log begins."""
         consumer: Any = self._ensure_consumer()
         first = (await consumer.beginning_offsets([tp]))[tp]
         landed = max(offset, first)
-        consumer.seek(tp, landed)
+        try:
+            consumer.seek(tp, landed)
+        except IllegalStateError:
+            return offset  # taken away meanwhile: its next owner reads on from its facts
         return int(landed)
 
 
@@ -188,6 +202,13 @@ class LaneConsumer(driver.Consumer):
     async def rewind(self, tp: TP, offset: int) -> int:
         """Read `tp` again from `offset`; where that really is: further up if the log begins there."""
         return int(await self._thread.call_thread(self._thread.rewind, tp, offset))
+
+    def log_end(self, tp: TP) -> int | None:
+        """Where the log ends, as far as it was fetched; None while the partition is not ours to ask about."""
+        try:
+            return int(self.highwater(tp))
+        except (AssertionError, IllegalStateError, TypeError):  # its own thread may just have lost it
+            return None
 
     def ack(self, message: Any) -> bool:
         self._unacked_messages.discard(message)

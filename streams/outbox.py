@@ -3,7 +3,7 @@
 The producer is idempotent: it repeats what a broker did not answer, in order and without duplicates, for
 as long as it must. So nothing here sends twice, for that could overtake; being patient for a stated
 number of times is the retry. When that is not enough the outbox gives up loudly, and the worker stops
-before anything is committed past it.
+before anything is committed past it: once it has failed it fails for ever, whoever is told first.
 """
 
 from __future__ import annotations
@@ -55,12 +55,14 @@ class Outbox:
         self._on_retry = on_retry
         self._patience_s = patience_s
         self._sent: deque[tuple[str, asyncio.Future[Any]]] = deque()
+        self._failure: SendFailed | None = None
 
     async def send(
         self, topic: str, key: bytes | None, value: bytes | None, *,
         partition: int | None = None, headers: Sequence[tuple[str, bytes | None]] = (),
     ) -> None:  # fmt: skip
         """Hand over one record. Waits while too many are in flight; raises what became of earlier ones."""
+        self._raise_failure()
         self._forget_acknowledged()
         while len(self._sent) >= IN_FLIGHT:
             await self._acknowledged(*self._sent[0])
@@ -72,6 +74,7 @@ class Outbox:
 
     async def flushed(self) -> None:
         """Returns when everything sent before this call is acknowledged."""
+        self._raise_failure()
         for topic, future in list(self._sent):
             await self._acknowledged(topic, future)
 
@@ -79,7 +82,15 @@ class Outbox:
         while self._sent and self._sent[0][1].done():
             topic, future = self._sent.popleft()
             if (error := future.exception()) is not None:
-                raise failed(topic, error) from error
+                raise self._fail(failed(topic, error)) from error
+
+    def _fail(self, failure: SendFailed) -> SendFailed:
+        self._failure = failure
+        return failure
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     async def _hand_over(self, topic: str, record: dict[str, Any]) -> asyncio.Future[Any]:
         for attempt in range(1, ATTEMPTS + 1):
@@ -91,22 +102,22 @@ class Outbox:
             ):  # a full buffer, or no metadata: nothing was taken
                 self._in_vain(topic, attempt)
             except MessageSizeTooLargeError as error:
-                raise SendFailed(f"a record for {topic} is larger than {MAX_BYTES} bytes") from error
+                raise self._fail(SendFailed(f"a record for {topic} is larger than {MAX_BYTES} bytes")) from error
             except KafkaError as error:
-                raise failed(topic, error) from error
+                raise self._fail(failed(topic, error)) from error
             else:
                 return future
-        raise gave_up(topic, self._patience_s)
+        raise self._fail(gave_up(topic, self._patience_s))
 
     async def _acknowledged(self, topic: str, future: asyncio.Future[Any]) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             await asyncio.wait({future}, timeout=self._patience_s)
             if future.done():
                 if (error := future.exception()) is not None:
-                    raise failed(topic, error) from error
+                    raise self._fail(failed(topic, error)) from error
                 return
             self._in_vain(topic, attempt)
-        raise gave_up(topic, self._patience_s)
+        raise self._fail(gave_up(topic, self._patience_s))
 
     def _in_vain(self, topic: str, attempt: int) -> None:
         self._on_retry()

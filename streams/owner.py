@@ -11,7 +11,7 @@ import asyncio
 import signal
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from aiokafka.errors import KafkaError
@@ -22,7 +22,7 @@ from schemas.config import Config
 from schemas.units import US
 from streams.errors import TidegateError
 from streams.http import HttpServer
-from streams.lane import Chunk, LaneApp
+from streams.lane import Chunk, LaneApp, LaneConsumer
 from streams.metrics import Metrics
 from streams.outbox import Outbox, SendFailed, new_producer
 from streams.partition import Links, Partition
@@ -154,8 +154,7 @@ class PartitionOwner:
         outbox = Outbox(self._producer, self.metrics.send_retries.inc)
 
         async def rewind(offset: int) -> int:
-            consumer: Any = self.app.consumer
-            return int(await consumer.rewind(tp, offset))
+            return await cast(LaneConsumer, self.app.consumer).rewind(tp, offset)
 
         stage = self._stages(topic, tp.partition, self.config)
         return Partition(topic, tp.partition, stage, Links(self.config, self.metrics, outbox, rewind))
@@ -168,6 +167,8 @@ class PartitionOwner:
 
     async def _restore(self, tp: TP, partition: Partition) -> None:
         async with self._restoring:
+            if self._owned.get(tp, (0, None))[1] is not partition:
+                return  # taken away while it waited: those of the present generation come first
             await partition.restore()
         self._may_commit(tp, partition, partition.next)  # saved by the last owner, perhaps too late to commit
 
@@ -189,7 +190,7 @@ class PartitionOwner:
         self._beat = time.monotonic()
         if not self._owned:
             return  # the consumer may not even have started
-        now_us, here = self._clock(), self.app.consumer.assignment()
+        now_us, consumer = self._clock(), cast(LaneConsumer, self.app.consumer)
         for tp, (_, partition) in list(self._owned.items()):
-            partition.measure(self.app.consumer.highwater(tp) if tp in here else None, now_us)
+            partition.measure(consumer.log_end(tp), now_us)
             await partition.tick(now_us)

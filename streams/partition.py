@@ -134,7 +134,9 @@ class Partition:
         self._metrics.forget(self.topic, self.number)
 
     def measure(self, log_end: int | None, now_us: int) -> None:
-        """Tell the metrics how far behind this partition is."""
+        """Tell the metrics how far behind this partition is; once closed that is another worker's to tell."""
+        if self._closed:
+            return
         if self.ready and log_end is not None and log_end < self.next:
             self._log.error("the log ends before what was applied: was it recreated?", log_end=log_end, next=self.next)
         seen_us = self.stage.event_time_us
@@ -167,6 +169,7 @@ class Partition:
             await self._send(applied.outgoing)
         self.next = chunk.end
         self._whole = True
+        self._rewound_at = float("-inf")  # a gap from here on is another one
 
     @contextmanager
     def _naming(self, records: Sequence[Record]) -> Iterator[None]:

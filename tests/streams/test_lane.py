@@ -50,8 +50,8 @@ def test_the_pieces_are_the_chunk(offsets: set[int], size: int) -> None:
 
 
 async def write_mixed_batches(kafka: Kafka, topic: str) -> None:
-    """Batches of every kind: plain, gzip, empty and null values, headers, transactions with their markers."""
-    for compression in (None, "gzip"):
+    """Batches of every kind: every codec, empty and null values, headers, transactions with their markers."""
+    for compression in (None, "gzip", "snappy", "lz4", "zstd"):
         producer = broker.new_producer(kafka, compression_type=compression, linger_ms=20)
         await producer.start()
         for n in range(300):
@@ -120,7 +120,7 @@ def test_the_lean_fetch_yields_what_the_stock_path_yields(kafka: str) -> None:
         await admin.close()
         await write_mixed_batches(settings, topic)
         tp: Any = TopicPartition(topic, 0)
-        for begin in (0, 5, 333, 601):
+        for begin in (0, 5, 333, 601, 1333, 1501):
             stock = await read_stock(settings, tp, begin)
             assert stock
             assert await read_lean(settings, tp, begin) == stock

@@ -101,6 +101,23 @@ def test_a_chunk_lost_on_the_way_is_read_again(monkeypatch: pytest.MonkeyPatch) 
     assert (bench.stage.applied, bench.partition.next, bench.rewound) == (12, 12, [5])
 
 
+def test_a_second_loss_is_read_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once reading goes on, a gap is a new one: on a quiet partition no later chunk might show it."""
+    bench = Bench(monkeypatch)
+    bench.play(chunk(0, 5), chunk(10, 15), chunk(5, 8), chunk(9, 12))
+    assert bench.rewound == [5, 8]
+
+
+def test_a_closed_partition_measures_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lag is another worker's to tell, or it would stay for ever."""
+    bench = Bench(monkeypatch)
+    bench.play(chunk(0, 5))
+    bench.partition.close()
+    bench.partition.measure(100, 0)
+    labels = {"topic": REQUESTS, "partition": "0"}
+    assert bench.metrics.registry.get_sample_value("tidegate_lag_records", labels) is None
+
+
 def test_records_that_expired_are_counted_and_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the log begins beyond `next`, waiting for the rest would be for ever."""
     bench = Bench(monkeypatch)
@@ -172,6 +189,26 @@ def test_what_the_broker_refuses_is_loud() -> None:
 
     with pytest.raises(TidegateError, match="could not write to t: ValueError no"):
         asyncio.run(scenario())
+
+
+def test_a_failure_is_told_to_all_who_ask() -> None:
+    """A checkpoint that comes after somebody else was told must not take the record for written."""
+
+    async def scenario() -> None:
+        producer = FakeProducer(silent=True)
+        outbox = Outbox(producer, lambda: None)
+        await outbox.send("t", b"k", b"v")
+        outbox._sent[0][1].set_exception(ValueError("no"))
+        producer.silent = False
+        with pytest.raises(SendFailed):
+            await outbox.send("t", b"k", b"next")
+        with pytest.raises(SendFailed):
+            await outbox.flushed()
+        with pytest.raises(SendFailed):
+            await outbox.send("t", b"k", b"next")
+        assert len(producer.sent) == 1
+
+    asyncio.run(scenario())
 
 
 def test_a_record_without_a_key_goes_to_partition_0() -> None:
