@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterator
+from concurrent.futures import Future
 
 import msgspec
 import pytest
@@ -75,7 +76,12 @@ def test_the_level_is_that_of_tidegate_alone() -> None:
 def test_a_traceback_is_shown_for_bugs_alone(error: Exception, shown: bool) -> None:  # noqa: FBT001
     """What a person can mend needs no traceback."""
     logs.configure(stream=(out := io.StringIO()))
-    logging.getLogger("mode").error("crashed", exc_info=error)
+    future: Future[None] = Future()
+    future.set_exception(error)
+    try:
+        future.result()
+    except (TidegateError, ValueError):
+        logging.getLogger("mode").exception("crashed")
     assert ("Traceback" in out.getvalue()) is shown
 
 
