@@ -24,10 +24,10 @@ LARGEST: Final = 2**63 - 1  # that a snapshot can hold; a bound this high says n
 
 
 class AccountState(Struct, array_like=True):
-    """An account as plain data."""
+    """An account as plain data; None: it was closed, and what earlier facts say of it no longer counts."""
 
     version: int
-    account: Account
+    account: Account | None
 
 
 class BudgetState(Struct, array_like=True):
@@ -57,6 +57,7 @@ class BudgetFold:
         self._rules = {rule.rule: rule(config) for rule in rules}
         self._episodes = {rule.rule: Episodes(rule.rule, rule.unit, of_budgets=True) for rule in rules}
         self._budgets: dict[str, _Budget] = {}
+        self._closed: set[tuple[str, str]] = set()  # accounts that facts may still tell of
         self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
@@ -65,7 +66,7 @@ class BudgetFold:
             rule.reconfigure(config)
             self._episodes[name].config_version = config.version
         for name in [name for name in self._budgets if name not in config.budgets]:
-            del self._budgets[name]
+            self._closed |= {(name, endpoint) for endpoint in self._budgets.pop(name).ledger.accounts}
             for episodes in self._episodes.values():
                 episodes.open.pop(name, None)
         for name, budget in self._budgets.items():
@@ -74,6 +75,7 @@ class BudgetFold:
                     budget.ledger.price(endpoint, self._price(endpoint))
                 else:
                     budget.ledger.close(endpoint)
+                    self._closed.add((name, endpoint))
 
     @property
     def newest_us(self) -> int:
@@ -133,7 +135,9 @@ class BudgetFold:
 
     def changed(self) -> dict[tuple[str, str], AccountState]:
         """The accounts, by budget and endpoint, that changed since the last call."""
-        changed = {
+        changed = dict.fromkeys(sorted(self._closed), AccountState(STATE_VERSION, None))
+        self._closed.clear()
+        changed |= {
             (name, endpoint): AccountState(STATE_VERSION, budget.ledger.accounts[endpoint])
             for name, budget in self._budgets.items()
             for endpoint in sorted(budget.ledger.changed)
@@ -162,8 +166,12 @@ class BudgetFold:
             if name in self._config.budgets:
                 self._restore(name, state)
         for (name, endpoint), kept in accounts.items():
+            if kept.account is None:
+                continue
             if name in self._budgets and self._config.budgets[name].covers(endpoint):
                 self._budgets[name].ledger.adopt(endpoint, self._price(endpoint), kept.account)
+            else:
+                self._closed.add((name, endpoint))
         for budget in self._budgets.values():
             budget.ledger.mind_prices()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec import structs
 
 from detectors import BudgetFold, budget_rules
@@ -54,6 +55,32 @@ def test_a_budget_that_comes_back_begins_anew() -> None:
     fold.reconfigure(config)
     assert fold.apply(rollup(205, 1)) == []
     assert fold.newest_us == (START_S + 205) * US
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("patterns", [(), ("acme/b*",)], ids=["no budget", "a narrower budget"])
+def test_a_closed_account_does_not_come_back_with_a_restart(patterns: tuple[str, ...], *, is_restarted: bool) -> None:
+    """Its old fact is still in the log: an endpoint that is gone would cost what it did then, for ever."""
+    config = settings()
+    budgets = {"all": Budget(daily_usd=240.0, endpoints=patterns)} if patterns else {}
+    between = structs.replace(config, budgets=budgets)
+    fold = BudgetFold(config, budget_rules())
+    assert [*fold.apply(rollup(0, 1)), *fold.apply(rollup(1, 9, "acme/gone"))] == []
+    facts = fold.changed()
+    if is_restarted:
+        again = BudgetFold(between, budget_rules())
+        again.restore(fold.budgets(), facts)
+        fold = again
+    else:
+        fold.reconfigure(between)
+    facts |= fold.changed()
+    fold.reconfigure(config)
+    assert fold.apply(rollup(5, 50_000)) == []
+    facts |= fold.changed()
+    again = BudgetFold(config, budget_rules())
+    again.restore(fold.budgets(), facts)
+    (found,) = again.apply(rollup(10, 50_000))
+    assert found.evidence["endpoints_total"] == 1
 
 
 def test_a_higher_price_at_a_restart_is_noticed() -> None:
