@@ -25,6 +25,8 @@ from schemas.units import US
 
 Emitted = Finding | Rollup
 STATE_VERSION: Final = 1
+ROLLUP_ENDPOINTS: Final = 2000  # in one record: with the longest names it stays below Kafka's megabyte
+ROLLUP_PARTS: Final = 1000  # records of one second at most: two million endpoints in a partition
 
 
 class EndpointState(Struct, array_like=True):
@@ -68,7 +70,7 @@ class RequestFold:
         for name, rule in self._rules.items():
             rule.reconfigure(config)
             self._episodes[name].config_version = config.version
-        self._members = {budget: self._covered(budget) for budget in config.budgets}
+        self._members = {budget: self._joined(budget, (), self._names) for budget in config.budgets}
 
     def apply(self, events: Sequence[Request], time_us: Ints) -> list[Emitted]:
         """Fold requests in log order; `time_us` is their time."""
@@ -97,12 +99,15 @@ class RequestFold:
         for name, rule in self._rules.items():
             rule.add(endpoints)
             self._silent[name] = np.append(self._silent[name], ~grown)
-        self._members = {budget: self._covered(budget) for budget in self._members}
+        self._members = {
+            budget: self._joined(budget, members.tolist(), endpoints) for budget, members in self._members.items()
+        }
 
-    def _covered(self, budget: str) -> Ints:
+    def _joined(self, budget: str, members: Sequence[int], endpoints: Sequence[str]) -> Ints:
+        """The members of a budget, with those of the endpoints that it covers."""
         covers = self._config.budgets[budget].covers
-        names = sorted(name for name in self._names if covers(name))
-        return np.array([self._numbers[name] for name in names], dtype=np.int64)
+        new = [self._numbers[name] for name in endpoints if covers(name)]
+        return np.array(sorted([*members, *new], key=self._names.__getitem__), dtype=np.int64)
 
     def _begin(self, newest: int, open_from: int) -> Iterator[Emitted]:
         """Close what is complete, then begin the newest second."""
@@ -170,10 +175,12 @@ class RequestFold:
         active: Flags = np.any(row, axis=0)
         for budget, members in self._members.items():
             numbers = members[active[members]]
-            if len(numbers):
-                names = [self._names[i] for i in numbers.tolist()]
-                requests = dict(zip(names, map(tuple, row[:, numbers].T.tolist()), strict=True))
-                yield Rollup(budget, REQUESTS, self._partition, second, (second + 1) * US, requests=requests)
+            for part, start in enumerate(range(0, len(numbers), ROLLUP_ENDPOINTS)):
+                some = numbers[start : start + ROLLUP_ENDPOINTS]
+                names = [self._names[i] for i in some.tolist()]
+                requests = dict(zip(names, map(tuple, row[:, some].T.tolist()), strict=True))
+                seq = second * ROLLUP_PARTS + part
+                yield Rollup(budget, REQUESTS, self._partition, seq, (second + 1) * US, requests=requests)
 
     # -- state -----------------------------------------------------------------------------------------------------
 

@@ -45,17 +45,17 @@ class Topic(NamedTuple):
 def needed(config: Config, partitions: int = PARTITIONS) -> list[Topic]:
     """Every topic of contract section 2."""
     many = dict.fromkeys((*topics.INPUTS, topics.ROLLUPS), partitions)
-    wanted = [Topic(name, partitions, _input_settings()) for name in topics.INPUTS]
+    wanted = [Topic(name, partitions, _on_the_logs_clock()) for name in topics.INPUTS]
     wanted.append(Topic(topics.ROLLUPS, partitions, {}))
     single = (topics.FINDINGS, topics.COMMANDS, topics.RESULTS, topics.APPROVALS, topics.ALERTS)
-    wanted += [Topic(name, 1, _input_settings() if name == topics.FINDINGS else {}) for name in single]
+    wanted += [Topic(name, 1, _on_the_logs_clock()) for name in single]
     wanted += [Topic(name + topics.STATE, many.get(name, 1), COMPACTED) for name in STAGES]
     wanted += [Topic(name + topics.DEAD_LETTERS, 1, _dead_letter_settings()) for name in STAGES]
     return [topic._replace(name=config.kafka.topic_prefix + topic.name) for topic in wanted]
 
 
-def _input_settings() -> dict[str, str]:
-    # the log's clock, not the sender's, says what is too far in the future
+def _on_the_logs_clock() -> dict[str, str]:
+    # not the sender's clock says what is too far in the future, how old a finding is, and when a command came
     return {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(INPUT_BYTES)}
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from detectors.requests import ROLLUP_ENDPOINTS
 from detectors.rules.request_surge import Settings
 from schemas.config import Seconds
+from schemas.outputs import Rollup
 from schemas.topics import REQUESTS
 from schemas.units import US
 from tests.detectors.logs import START_S, findings, numbered, request, settings, stage_of
@@ -51,3 +53,14 @@ def test_an_endpoint_may_have_settings_of_its_own() -> None:
     stage = stage_of(REQUESTS, structs.replace(config, endpoints={"acme/b": tolerant}))
     log = [request(s, 2 if s < 700 else 30, name) for s in range(720) for name in ("acme/a", "acme/b")]
     assert {finding.subject for finding in findings(stage, numbered(log))} == {"acme/a"}
+
+
+def test_a_second_with_very_many_endpoints_is_rolled_up_in_several_records() -> None:
+    """No record outgrows Kafka's limit, each endpoint is in one, and the sequence goes on rising."""
+    stage = stage_of(REQUESTS, settings())
+    names = [f"acme/{number:05d}" for number in range(ROLLUP_ENDPOINTS + 1)]
+    log = numbered([*(request(START_S, 1, name) for name in names), request(START_S + 60, 1)])
+    rollups = [value for value in stage.fold(log).values if isinstance(value, Rollup)]
+    assert [len(rollup.requests or {}) for rollup in rollups] == [ROLLUP_ENDPOINTS, 1]
+    assert [name for rollup in rollups for name in rollup.requests or {}] == names
+    assert rollups[0].seq < rollups[1].seq
