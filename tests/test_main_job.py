@@ -35,7 +35,7 @@ from schemas.topics import (
     ROLLUPS,
     SCALING,
 )
-from schemas.units import US
+from schemas.units import US, to_us
 from streams import broker, configuration, topics
 from streams.simulator import BACKFILL, Fleet, draw_profiles
 from streams.stages import build_stage
@@ -246,6 +246,74 @@ def test_the_worker_finds_what_replay_finds_byte_for_byte(job: Job, start: Calla
         assert await found() == wanted
 
     asyncio.run(asyncio.wait_for(scenario(), 2 * WAIT_S))
+
+
+# -- reload ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.kafka
+def test_a_new_configuration_is_taken_in_mid_stream_and_a_broken_one_is_not(
+    job: Job, start: Callable[[Job], Worker]
+) -> None:
+    """On SIGHUP: a surge that the old ratio would have let pass is found, and says which configuration found it."""
+    messages = incidents()
+    surge_us = (int(time.time()) - HISTORY_S + 700) * US  # the first 700 s or so are history
+    history = [m for m in messages if m.topic == REQUESTS and time_us(m) < surge_us]
+    rest = [m for m in messages if m.topic == REQUESTS and time_us(m) >= surge_us]
+    good, lax = job.file.read_text(), "rules: {request_surge: {ratio: 1000}}\n"
+    job.file.write_text(good + lax)
+
+    async def surges() -> list[bytes]:
+        return of_rule([record.value for record in await partition(job, FINDINGS, 0)], "request_surge")
+
+    async def scenario() -> None:
+        await topics.declare(job.config, partitions=1)
+        worker = start(job)
+        port = msgspec.json.decode(await worker.until('"listening"'))["port"]
+        url = f"http://127.0.0.1:{port}/metrics"
+        await worker.until('"assigned"')
+
+        async def reloaded(text: str, outcome: str) -> None:
+            job.file.write_text(text)
+            worker.process.send_signal(signal.SIGHUP)
+            await until(lambda: serves(url, f'tidegate_reloads_total{{outcome="{outcome}"}} 1.0'))
+
+        async def all_read(count: int) -> None:
+            async def read() -> bool:
+                return (await asyncio.to_thread(counted, url)).total() >= count
+
+            await until(read)
+
+        await write(job, history, random_sizes(3000))
+        await all_read(len(history))
+        await reloaded(good, "taken")
+        await reloaded(good + "rules: {request_surge: {ratio: many}}\n", "kept")
+        await write(job, rest, random_sizes(3000))
+        await all_read(len(messages_of(messages, REQUESTS)))
+        await until(surges)
+        assert {msgspec.json.decode(value)["config_version"] for value in await surges()} == {job.config.version}
+        assert worker.signalled(signal.SIGTERM) == 0, worker.log.read_text()
+
+    asyncio.run(asyncio.wait_for(scenario(), 2 * WAIT_S))
+
+
+def time_us(message: Message) -> int:
+    """When a request was made."""
+    return to_us(msgspec.json.decode(message.value or b"")["time"])
+
+
+def messages_of(messages: Iterable[Message], topic: str) -> list[Message]:
+    return [message for message in messages if message.topic == topic]
+
+
+async def serves(url: str, line: str) -> bool:
+    """Whether the worker's metrics have the line."""
+
+    def fetched() -> str:
+        with urllib.request.urlopen(url, timeout=WAIT_S) as answer:  # noqa: S310 -- the worker's own
+            return str(answer.read().decode())
+
+    return line in (await asyncio.to_thread(fetched)).splitlines()
 
 
 # -- malformed messages ---------------------------------------------------------------------------------------------
