@@ -18,6 +18,7 @@ Time = Annotated[
     Meta(description="RFC 3339 with an offset, or seconds since the epoch"),
 ]
 EndpointId = Annotated[str, Meta(min_length=1, max_length=255)]
+Name = Annotated[str, Meta(max_length=255)]  # bounded: state and findings keep it
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Replicas = Annotated[int, Meta(ge=0, le=1_000_000)]
 Amount = Annotated[float, Meta(ge=-1e9, le=1e9)]  # a billion: its nano-dollars still fit into 64 bits
@@ -35,7 +36,7 @@ class Request(Struct, frozen=True, gc=False):
     status: Annotated[int, Meta(ge=100, le=599)] = 200
     duration_s: Annotated[float, Meta(ge=0)] | None = None
     queue_depth: Count | None = None
-    region: str | None = None
+    region: Name | None = None
     input_tokens: Count = 0
     output_tokens: Count = 0
 
@@ -51,8 +52,8 @@ class Scaling(Struct, frozen=True, gc=False):
     max_replicas: Replicas | None = None
     state: ReplicaState | None = None
     utilization: Annotated[float, Meta(ge=0)] | None = None
-    region: str | None = None
-    instance: str | None = None
+    region: Name | None = None
+    instance: Name | None = None
     cold_start: bool = False
 
 
@@ -63,8 +64,8 @@ class Billing(Struct, frozen=True, gc=False):
     period_start: Time
     period_end: Time
     cost_usd: Amount
-    region: str | None = None
-    provider: str | None = None
+    region: Name | None = None
+    provider: Name | None = None
     estimated: bool = False
     line_id: Annotated[str, Meta(max_length=512)] | None = None
 

@@ -86,6 +86,7 @@ WRONG: Final[list[tuple[bytes | None, Why, tuple[str, ...]]]] = [
     (request(endpoint=5), Why.INVALID, ("$.endpoint", "Expected `str`")),
     (request(endpoint=""), Why.INVALID, ("$.endpoint", "length >= 1")),
     (request(endpoint="x" * 256), Why.INVALID, ("$.endpoint", "length <= 255")),
+    (request(region="x" * 256), Why.INVALID, ("$.region", "length <= 255")),
     (request(endpoint=None), Why.INVALID, ("$.endpoint", "`null`")),
     (request(time=None), Why.INVALID, ("$.time", "`null`")),
     (request(time=True), Why.INVALID, ("$.time", "`bool`")),
@@ -187,6 +188,7 @@ def test_halves_of_an_object_are_not_put_together() -> None:
         ({"period_start": "1969-12-31T00:00:00Z"}, ("period_start:", "1970 or later")),
         ({"estimated": "yes"}, ("$.estimated", "`bool`")),
         ({"line_id": "x" * 513}, ("$.line_id", "length <= 512")),
+        ({"provider": "x" * 256}, ("$.provider", "length <= 255")),
     ],
 )
 def test_a_bad_line_of_a_bill_is_refused(fields: dict[str, Any], words: tuple[str, ...]) -> None:
@@ -212,6 +214,8 @@ def test_a_bill_that_ends_in_the_future_is_allowed() -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
+        ({"region": "x" * 256}, ("$.region", "length <= 255")),
+        ({"instance": "x" * 256}, ("$.instance", "length <= 255")),
         ({"ready_replicas": -1}, ("$.ready_replicas", ">= 0")),
         ({"target_replicas": 1.5}, ("$.target_replicas", "`int`")),
         ({"ready_replicas": ...}, ("missing required field `ready_replicas`",)),
