@@ -5,9 +5,9 @@ the brake is the *join* of its claims: the highest rung (throttle < overflow < s
 throttles, the tightest limit of each kind. A claim that does not change the join is already in force; when
 a claim goes and the join of the others is weaker, the brake is restored and the weaker one applied.
 
-A brake counts only in its own mode and in milder ones: what was done in `auto` stands in the way of a
+A command counts only in its own mode and in milder ones: what was done in `auto` stands in the way of a
 command in `shadow`, but a brake that exists in `shadow` alone has stopped nothing and stands in nobody's
-way.
+way. It starts no cooldown of a real one, and takes nothing of the hour's actions from it.
 """
 
 from __future__ import annotations
@@ -81,11 +81,16 @@ class Brake(Struct, frozen=True):
         return next((claim for claim in self.claims if claim.episode == episode), None)
 
     def counts_in(self, mode: Mode) -> bool:
-        return REALITY[self.mode] >= REALITY[mode]
+        return counts_in(self.mode, mode)
 
     def covers(self, claim: Claim) -> bool:
         """Whether the claim asks for nothing that is not in force already."""
         return join((*self.claims, claim)) == self.demand
+
+
+def counts_in(own: Mode, mode: Mode) -> bool:
+    """Whether what was done in mode `own` matters to a command in `mode`."""
+    return REALITY[own] >= REALITY[mode]
 
 
 def join(claims: Sequence[Claim]) -> Demand:

@@ -19,7 +19,7 @@ from msgspec import structs
 
 from actions import commands, safety
 from actions.alerts import tells_of
-from actions.brakes import Brake, Claim, join, lead, without
+from actions.brakes import Brake, Claim, counts_in, join, lead, without
 from actions.memory import Memory
 from schemas.config import Config
 from schemas.outputs import Action, Alert, Command, Held, Id, Mode
@@ -117,8 +117,8 @@ class Control:
         command = command if held is None else commands.hold(command, held, mode)
         command = commands.replace(command, self.braking(claim.endpoint))
         self._put(claim.endpoint, Brake(command, claims))
-        self._memory.place(claim.endpoint).commanded_us = moment.at_us
-        self._memory.shared.recent += (moment.at_us,)
+        self._memory.place(claim.endpoint).commanded_us[mode] = moment.at_us
+        self._memory.shared.recent += ((mode, moment.at_us),)
         return [command, *tells_of(command, claim)]
 
     def _command(self, claim: Claim, claims: Claims, moment: Moment) -> Command:
@@ -162,14 +162,15 @@ class Control:
 
     def _context(self, claim: Claim, moment: Moment) -> safety.Context:
         mode = self.config.mode_of(claim.endpoint)
+        commanded = self._memory.peek_place(claim.endpoint).commanded_us.items()
         return safety.Context(
             safety=self.config.safety,
             mode=mode,
             at_us=moment.at_us,
             age_us=moment.age_us,
             brakes=self.braking(claim.endpoint),
-            commanded_us=self._memory.peek_place(claim.endpoint).commanded_us,
-            recent=len(self._memory.shared.recent),
+            commanded_us=max((us for other, us in commanded if counts_in(other, mode)), default=None),
+            recent=sum(counts_in(other, mode) for other, _ in self._memory.shared.recent),
             down=self._down(mode),
             known=len(self._memory.endpoints() | set(self.config.endpoints)) if _downs(claim) else 0,
         )

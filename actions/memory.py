@@ -16,10 +16,10 @@ from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from actions.brakes import Brake
-from schemas.outputs import Id, Severity
+from schemas.outputs import Id, Mode, Severity
 from schemas.units import HOUR_US
 
 VERSION: Final = 1
@@ -48,7 +48,7 @@ class Place(Struct, array_like=True):
     """One endpoint: when it was last heard of and commanded, and what is in force."""
 
     seen_us: int = -1
-    commanded_us: int | None = None
+    commanded_us: dict[Mode, int] = field(default_factory=dict)  # the last in each mode
     brakes: tuple[Brake, ...] = ()
 
 
@@ -59,7 +59,7 @@ class Shared(Struct, array_like=True):
     step: int = 0  # findings applied
     time_us: int = -1  # the largest event time
     forgotten_us: int = -1  # the last finding of any line that was forgotten
-    recent: tuple[int, ...] = ()  # when commands were issued, of the last hour
+    recent: tuple[tuple[Mode, int], ...] = ()  # when commands were issued, of the last hour
 
 
 class Fact(Struct, array_like=True):
@@ -115,7 +115,8 @@ class Memory:
     def advance(self, at_us: int) -> None:
         """Move the stage's event time, and forget at each full hour."""
         was_us, self.shared.time_us = self.shared.time_us, max(self.shared.time_us, at_us)
-        self.shared.recent = tuple(us for us in self.shared.recent if us > self.shared.time_us - HOUR_US)
+        hour_ago_us = self.shared.time_us - HOUR_US
+        self.shared.recent = tuple(issued for issued in self.shared.recent if issued[1] > hour_ago_us)
         if was_us // HOUR_US != self.shared.time_us // HOUR_US:
             self._forget(self.shared.time_us - KEPT_US)
 
@@ -172,7 +173,7 @@ class Memory:
                 self._drop(key)
                 self.shared.forgotten_us = max(self.shared.forgotten_us, line.at_us)
         for key, place in list(self.places.items()):
-            if not place.brakes and max(place.seen_us, place.commanded_us or 0) < until_us:
+            if not place.brakes and max((place.seen_us, *place.commanded_us.values())) < until_us:
                 self._drop(key)
 
     def _drop(self, key: Key) -> None:

@@ -32,8 +32,8 @@ class Context(NamedTuple):
     at_us: int
     age_us: int | None  # of the evidence when the log took it; None in a replay
     brakes: tuple[Brake, ...]  # on this endpoint, as far as they count in this mode
-    commanded_us: int | None  # the endpoint's last command that was not a restore
-    recent: int  # commands issued in the last hour
+    commanded_us: int | None  # the endpoint's last command that was not a restore, ...
+    recent: int  # ... and commands issued in the last hour, as far as they count in this mode
     down: int  # endpoints that are shut down
     known: int  # endpoints that there are
 

@@ -135,8 +135,16 @@ def test_a_shadow_brake_stands_in_no_real_ones_way() -> None:
     fold, found = ActionFold(settings(mode=Mode.SHADOW)), surge("acme/a", 0)
     play(fold, found)
     fold.reconfigure(settings())
-    [command] = commands(play(fold, later(found, 360)))
+    [command] = commands(play(fold, later(found, 60)))
     assert (command.mode, command.held) == (Mode.AUTO, None)
+
+
+def test_what_a_shadow_would_have_done_is_not_taken_off_the_hours_real_actions() -> None:
+    """One endpoint on trial must not stop the brakes of all others."""
+    on_trial = {"acme/a": Endpoint(mode=Mode.SHADOW), "acme/b": Endpoint()}
+    fold = ActionFold(settings(endpoints=on_trial, safety=Safety(max_actions_per_hour=1)))
+    told = commands(play(fold, surge("acme/a", 0), surge("acme/b", 1), surge("acme/c", 2)))
+    assert [command.held for command in told] == [Held.SHADOW, None, Held.MAX_ACTIONS_PER_HOUR]
 
 
 def test_an_update_past_half_of_the_life_renews() -> None:
