@@ -32,6 +32,10 @@ class BrokerUnreachable(TidegateError):
     """No broker answered in time."""
 
 
+class CertificateUnusable(TidegateError):
+    """A file of the security settings holds no certificate or key that can be used."""
+
+
 def servers(kafka: Kafka) -> list[str]:
     """The bootstrap servers, one by one."""
     return [server.strip() for server in kafka.bootstrap_servers.split(",") if server.strip()]
@@ -50,9 +54,17 @@ def tls(security: Security) -> ssl.SSLContext | None:
     """A context that checks the broker's certificate, or None where the protocol has no TLS."""
     if "SSL" not in security.protocol:
         return None
-    context = ssl.create_default_context(cafile=security.ca_file)
-    if security.certificate_file is not None:
-        context.load_cert_chain(security.certificate_file, security.key_file)
+    named = {name: getattr(security, name) for name in ("ca_file", "certificate_file", "key_file")}
+    try:
+        context = ssl.create_default_context(cafile=security.ca_file)
+        if security.certificate_file is not None:
+            # with a password of its own a locked key is an error; without one OpenSSL would ask the terminal
+            context.load_cert_chain(security.certificate_file, security.key_file, password="")
+    except OSError as error:  # SSLError is one
+        files = ", ".join(f"{name} {file!r}" for name, file in named.items() if file is not None)
+        raise CertificateUnusable(
+            f"kafka.security: cannot use {files or 'the system certificates'}: {error}"
+        ) from error
     return context
 
 

@@ -53,6 +53,7 @@ CHUNK: Final = 4000  # records an event; more decodes slower and holds the loop 
 FETCH_WAIT_MS: Final = 100  # Faust's 1500 lets the long poll of an idle partition hold up the busy ones
 FETCH_TIMEOUT_S: Final = 1.0
 COMMIT_S: Final = 5.0  # aiokafka tries for ever, and a worker that stops would wait for it
+LEAVE_S: Final = 5.0  # the same for leaving the group
 FULL_PAUSE_S: Final = 0.01  # Faust sleeps 1 s when the queue of every partition is full
 
 
@@ -167,6 +168,15 @@ class LaneThread(driver.AIOKafkaConsumerThread):
             raise ConsumerStoppedError
         with fetcher._subscriptions.fetch_context():
             return await lean_fetch(fetcher, active_partitions, timeout or 0.0)
+
+    async def on_thread_stop(self) -> None:
+        """In a task of its own: while the broker is away it may take for ever, or end as if it had been cancelled."""
+        stopping = asyncio.ensure_future(super().on_thread_stop())
+        await asyncio.wait({stopping}, timeout=LEAVE_S)
+        if not stopping.done():
+            stopping.cancel()
+        elif not stopping.cancelled():
+            stopping.result()
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         """Give up on a broker that is away: commits serve lag tools alone, and the next one takes these along."""

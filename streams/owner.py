@@ -32,6 +32,7 @@ TICK_S: Final = 1.0
 RESTORES: Final = 16  # partitions restored at a time, each with a connection of its own
 STALLED_S: Final = 15.0  # without a beat for that long the loop is not healthy
 REVOKE_SHARE: Final = 0.5  # of the session time-out may go into the checkpoint of a revocation
+CLOSE_S: Final = 12.0  # of the 30 s that most give a process to stop, for the last checkpoint
 PRODUCER_STOP_S: Final = 5.0
 
 StageFactory = Callable[[str, int, Config], Stage]
@@ -44,6 +45,10 @@ log = structlog.get_logger("tidegate.worker")
 def wall_clock_us() -> int:
     """Microseconds since the epoch."""
     return time.time_ns() * US // 1_000_000_000
+
+
+class NotSaved(TidegateError):
+    """The last checkpoint was not acknowledged before the worker had to go."""
 
 
 class PartitionOwner:
@@ -99,9 +104,11 @@ class PartitionOwner:
         """Save everything, unless something has broken already."""
         try:
             if self.app.crash_reason is None:
-                await self.checkpoint()
+                await asyncio.wait_for(self.checkpoint(), CLOSE_S)
         except TidegateError as error:
             self.failure = error
+        except TimeoutError:
+            self.failure = NotSaved(f"no checkpoint in {CLOSE_S:g} s; what was read since the last one is read again")
         self._drop()
 
     async def closed(self) -> None:

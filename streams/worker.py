@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import signal
 from typing import Any, Final
 
 import faust
@@ -79,6 +80,7 @@ def add_agent(owner: PartitionOwner, topic: str) -> None:
 
 def run(config: Config, stages: StageFactory, clock: Clock = wall_clock_us, reload: Reload = lambda: None) -> int:
     """Run until a signal or a failure: the exit code. `reload` is asked on SIGHUP; None keeps the old one."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the owner listens to it, it must not kill
     try:
         asyncio.run(verify(config))
     except TidegateError as error:

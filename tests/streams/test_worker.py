@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,9 +22,11 @@ from aiokafka import TopicPartition
 from schemas.config import Config, Kafka
 from schemas.topics import COMMANDS, FINDINGS, REQUESTS, STATE
 from streams import broker, facts, topics
+from streams.local_kafka import LocalKafka
 from tests.streams.toy import ToyStage, toy_config
 
 WAIT_S = 45.0
+STOP_S = 30.0  # what a container is given to stop
 BURSTS, BURST, KEYS = 40, 100, 30
 
 Outputs = dict[str, set[bytes]]  # id -> every content it was ever written with
@@ -282,6 +285,55 @@ def test_a_broker_that_is_away_is_one_clear_message() -> None:
         address = f"127.0.0.1:{held.getsockname()[1]}"
         with pytest.raises(broker.BrokerUnreachable, match=f"{address} within 1 s"):
             asyncio.run(broker.connect(Kafka(bootstrap_servers=address), patience_s=1.2))
+
+
+def test_a_reload_that_comes_too_early_is_no_harm(tmp_path: Path) -> None:
+    """A worker that still waits for its broker survives SIGHUP."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        worker = Worker(toy_config(f"127.0.0.1:{held.getsockname()[1]}", "t."), tmp_path)
+        try:
+            asyncio.run(worker.until("broker away"))
+            os.kill(worker.process.pid, signal.SIGHUP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                worker.process.wait(0.5)
+        finally:
+            worker.close()
+
+
+@pytest.mark.kafka
+def test_a_broker_that_crashes_and_comes_back_loses_nothing(
+    new_kafka: Callable[[], LocalKafka], start: Callable[[Config], Worker]
+) -> None:
+    """The worker goes on where it was; when the broker is gone for good it still stops within seconds."""
+    server = new_kafka()
+    config = fresh(server.address)
+
+    async def scenario() -> None:
+        await topics.declare(config)
+        worker = start(config)
+        writing = asyncio.create_task(write_bursts(config, 20, 0.1))
+        await until_written(config, 20)
+        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.start)
+        await writing
+        await write_bursts(config, 3)
+        expected, stages = await undisturbed(config)
+        await until_written(config, len(expected))
+        assert await written(config) == expected
+        assert worker.signalled(signal.SIGTERM) == 0, worker.log.read_text()
+        await compare_state(config, stages)
+        worker = start(config)
+        await worker.until('"assigned"')
+        await write_bursts(config, 10)  # something is always about to be committed
+        await asyncio.to_thread(server.kill)
+        await asyncio.sleep(1.5)
+        begun = time.monotonic()
+        os.kill(worker.process.pid, signal.SIGTERM)
+        await asyncio.to_thread(worker.process.wait, WAIT_S)
+        assert time.monotonic() - begun < STOP_S
+
+    asyncio.run(asyncio.wait_for(scenario(), 3 * WAIT_S))
 
 
 def test_partition_counts_that_do_not_match_are_named() -> None:
