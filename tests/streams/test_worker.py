@@ -19,7 +19,7 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 
-from schemas.config import Config, Kafka
+from schemas.config import Config, Kafka, Security
 from schemas.topics import COMMANDS, FINDINGS, REQUESTS, STATE
 from streams import broker, facts, topics
 from streams.local_kafka import LocalKafka
@@ -334,6 +334,14 @@ def test_a_broker_that_crashes_and_comes_back_loses_nothing(
         assert time.monotonic() - begun < STOP_S
 
     asyncio.run(asyncio.wait_for(scenario(), 3 * WAIT_S))
+
+
+def test_an_unusable_certificate_is_one_clear_message(tmp_path: Path) -> None:
+    """It names the file; a locked key is an error, and never a question to a terminal."""
+    file = tmp_path / "ca.pem"
+    file.write_text("no certificate")
+    with pytest.raises(broker.CertificateUnusable, match=r"ca_file '.*ca\.pem'"):
+        broker.tls(Security(protocol="SSL", ca_file=str(file)))
 
 
 def test_partition_counts_that_do_not_match_are_named() -> None:
