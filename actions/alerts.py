@@ -15,7 +15,7 @@ from msgspec import structs
 
 from actions.brakes import Claim
 from actions.wording import clock, short, what_is_wrong, what_was_done
-from schemas.outputs import Alert, Command, Finding, Held, Id, derive_id
+from schemas.outputs import Alert, Command, Finding, Held, Id, Severity, derive_id
 
 SILENT: Final = frozenset({Held.ALREADY_IN_FORCE, Held.COOLDOWN})
 UNSEALED: Final = "0" * 32
@@ -38,6 +38,26 @@ def displaced(finding: Finding, episode: Id) -> Alert:
     """A later episode of the same rule and subject began, and the earlier one was never said to be over."""
     text = short(f"Over: {finding.rule} on {finding.subject} began anew at {clock(finding.opened_at)}")
     return seal(structs.replace(_about(finding, "resolved", text), dedup_key=episode))
+
+
+def forgotten(finding: Finding, rule: str, subject: str, episode: Id) -> Alert:
+    """An episode was open and nothing was heard of it any more, as the time of a later finding shows."""
+    return seal(
+        Alert(
+            id=UNSEALED,
+            dedup_key=episode,
+            status="resolved",
+            severity=Severity.INFO,
+            summary=short(f"Over: nothing more was heard of {rule} on {subject}"),
+            rule=rule,
+            subject=subject,
+            endpoint=None,
+            at=finding.at,
+            finding_id=finding.id,
+            command_id=None,
+            details={},
+        )
+    )
 
 
 def tells_of(command: Command, claim: Claim) -> list[Alert]:

@@ -47,12 +47,10 @@ class ActionFold:
         self._memory.shared.step += 1
         moment = Moment(finding.id, from_rfc3339(finding.at), logged_at_us)
         if finding.rule == CLOCK:
-            self._memory.advance(moment.at_us)
-            return self._control.expire(moment.at_us)
+            return self._advance(finding, moment.at_us)
         if self._was_seen(finding, moment.at_us):
             return []
-        self._memory.advance(moment.at_us)
-        return self._control.expire(moment.at_us) + self._follow(finding, moment)
+        return self._advance(finding, moment.at_us) + self._follow(finding, moment)
 
     def overdue(self, now_us: int) -> Finding | None:
         """Build the finding that tells the log of commands which ended before `now_us`, or None."""
@@ -100,6 +98,13 @@ class ActionFold:
     def event_time_us(self) -> int | None:
         """The largest event time seen."""
         return None if self._memory.shared.time_us < 0 else self._memory.shared.time_us
+
+    def _advance(self, finding: Finding, at_us: int) -> Outputs:
+        """Of an episode whose rule or budget left the configuration, nothing more is heard: people must be told."""
+        restored = self._control.expire(at_us)
+        silent = self._memory.advance(at_us)
+        over = [alerts.forgotten(finding, rule, subject, line.episode) for (_, rule, subject), line in silent]
+        return [*restored, *over]
 
     def _was_seen(self, finding: Finding, at_us: int) -> bool:
         line = self._memory.peek_line(finding.rule, finding.subject)

@@ -112,13 +112,14 @@ class Memory:
     def endpoints(self) -> set[str]:
         return {key[1] for key in self.places}
 
-    def advance(self, at_us: int) -> None:
-        """Move the stage's event time, and forget at each full hour."""
+    def advance(self, at_us: int) -> list[tuple[Key, Line]]:
+        """Move the stage's event time, and forget at each full hour: the lines forgotten with an open episode."""
         was_us, self.shared.time_us = self.shared.time_us, max(self.shared.time_us, at_us)
         hour_ago_us = self.shared.time_us - HOUR_US
         self.shared.recent = tuple(issued for issued in self.shared.recent if issued[1] > hour_ago_us)
-        if was_us // HOUR_US != self.shared.time_us // HOUR_US:
-            self._forget(self.shared.time_us - KEPT_US)
+        if was_us // HOUR_US == self.shared.time_us // HOUR_US:
+            return []
+        return self._forget(self.shared.time_us - KEPT_US)
 
     def changed(self) -> list[tuple[bytes, bytes]]:
         """(subject, state) of what changed since the last call.
@@ -166,15 +167,20 @@ class Memory:
     def _rank(self, fact: Fact) -> int:
         return fact.step if fact.step <= self.shared.step else -fact.step
 
-    def _forget(self, until_us: int) -> None:
+    def _forget(self, until_us: int) -> list[tuple[Key, Line]]:
         held = {claim.episode for _, brake in self.in_force() for claim in brake.claims}
-        for key, line in list(self.lines.items()):
-            if line.at_us < until_us and line.episode not in held:
-                self._drop(key)
-                self.shared.forgotten_us = max(self.shared.forgotten_us, line.at_us)
+        silent = [
+            (key, line)
+            for key, line in sorted(self.lines.items(), key=lambda item: item[0])
+            if line.at_us < until_us and line.episode not in held
+        ]
+        for key, line in silent:
+            self._drop(key)
+            self.shared.forgotten_us = max(self.shared.forgotten_us, line.at_us)
         for key, place in list(self.places.items()):
             if not place.brakes and max((place.seen_us, *place.commanded_us.values())) < until_us:
                 self._drop(key)
+        return [(key, line) for key, line in silent if line.open]
 
     def _drop(self, key: Key) -> None:
         self._note(key)

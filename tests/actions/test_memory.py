@@ -8,7 +8,7 @@ import pytest
 from actions import ActionFold
 from actions.memory import KEPT_US, Memory
 from schemas.units import US
-from tests.actions.findings import resolved, settings, surge
+from tests.actions.findings import alerts, resolved, settings, spend, surge
 
 DAY_S = KEPT_US / US
 
@@ -38,6 +38,19 @@ def test_what_was_silent_for_a_day_is_forgotten_and_still_not_repeated() -> None
     gone = [msgspec.msgpack.decode(state)[2] for name, state in fold.changed() if b"acme/a" in name]
     assert gone == [None, None]
     assert fold.apply(found, None) == []
+
+
+def test_an_open_episode_is_not_forgotten_in_silence() -> None:
+    """Its budget was removed: without a word the incident would stay open for ever."""
+    fold = ActionFold(settings())
+    opened = [spend(0, []), surge("acme/a", 1, opened_s=1), surge("acme/b", 2, opened_s=2)]
+    for found in [*opened, resolved(opened[2], 60)]:
+        fold.apply(found, None)
+    again = ActionFold(settings())
+    again.restore(fold.position(), sorted(fold.changed(), reverse=True))
+    told = again.apply(surge("acme/c", DAY_S + 7200, opened_s=DAY_S + 7200), None)
+    over = [alert.dedup_key for alert in alerts(told) if alert.status == "resolved"]
+    assert over == [found.episode for found in opened[:2]]
 
 
 def test_the_newest_fact_below_the_position_counts() -> None:
