@@ -224,10 +224,10 @@ class Ledger:
         """Nano-dollars spent in [start, end), as far back as history is kept."""
         return sum(account.spend(start_us, end_us, self.prices.get(name, 0)) for name, account in self.accounts.items())
 
-    def dearest(self, most: int) -> list[tuple[str, int, int]]:
-        """(endpoint, replicas, nano-dollars per replica and hour) of those that cost most an hour now."""
+    def dearest(self) -> list[tuple[str, int, int]]:
+        """(endpoint, replicas, nano-dollars per replica and hour) of those that cost anything now, dearest first."""
         rows = [(name, account.replicas, self.prices.get(name, 0)) for name, account in self.accounts.items()]
-        return sorted((row for row in rows if row[1] * row[2]), key=lambda row: (-row[1] * row[2], row[0]))[:most]
+        return sorted((row for row in rows if row[1] * row[2]), key=lambda row: (-row[1] * row[2], row[0]))
 
 
 def _time(step: Step) -> int:

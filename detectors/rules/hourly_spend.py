@@ -21,7 +21,7 @@ from schemas.outputs import Severity
 from schemas.units import HOUR_US, US, rfc3339, to_nano, to_usd
 
 HOURS: Final = 24  # of a day's amount, one hour's allowance
-MOST_ENDPOINTS: Final = 50  # that the evidence lists, dearest first
+MOST_ENDPOINTS: Final = 50  # critical ones, and others, that the evidence lists, dearest first
 NEVER: Final = 10**24  # nano-dollars: the allowance of a budget that is not judged
 
 
@@ -62,7 +62,7 @@ class HourlySpend(BudgetRule[Settings]):
         settings = self.settings(budget=budget)
 
         def evidence() -> dict[str, Any]:
-            return _evidence(ledger, spend, allowance)
+            return {**_money(ledger, spend, allowance), **self._endpoints(ledger)}
 
         return Reading(
             value=to_usd(spend),
@@ -81,6 +81,18 @@ class HourlySpend(BudgetRule[Settings]):
         if since is not None:
             self._above_since_us[budget] = since
 
+    def _endpoints(self, ledger: Ledger) -> dict[str, Any]:
+        """The dearest: critical ones must not crowd out those that may be braked."""
+        listed: list[dict[str, Any]] = []
+        room = {True: MOST_ENDPOINTS, False: MOST_ENDPOINTS}
+        for name, replicas, price in ledger.dearest():
+            is_critical = bool(self.config.endpoint(name).critical)
+            if room[is_critical]:
+                room[is_critical] -= 1
+                costs = {"price_usd_per_hour": to_usd(price), "usd_per_hour": to_usd(replicas * price)}
+                listed.append({"endpoint": name, "replicas": replicas, **costs})
+        return {"endpoints": listed, "endpoints_total": len(ledger.accounts)}
+
     def _allowance(self, budget: str) -> int:
         if not self.settings(budget=budget).enabled:
             return NEVER
@@ -91,23 +103,12 @@ class HourlySpend(BudgetRule[Settings]):
         return since is not None and ledger.now_us - since >= self.settings(budget=budget).for_ * US
 
 
-def _evidence(ledger: Ledger, spend: int, allowance: int) -> dict[str, Any]:
-    endpoints = [
-        {
-            "endpoint": name,
-            "replicas": replicas,
-            "price_usd_per_hour": to_usd(price),
-            "usd_per_hour": to_usd(replicas * price),
-        }
-        for name, replicas, price in ledger.dearest(MOST_ENDPOINTS)
-    ]
+def _money(ledger: Ledger, spend: int, allowance: int) -> dict[str, Any]:
     return {
         "spend_usd": to_usd(spend),
         "allowance_usd_per_hour": to_usd(allowance),
         "rate_usd_per_hour": to_usd(ledger.rate_nano),
         "runs_out_at": _runs_out_at(ledger, spend, allowance),
-        "endpoints": endpoints,
-        "endpoints_total": len(ledger.accounts),
     }
 
 

@@ -96,6 +96,20 @@ def test_a_higher_price_at_a_restart_is_noticed() -> None:
     assert found.status is Status.OPEN
 
 
+def test_critical_endpoints_do_not_crowd_out_those_that_may_be_braked() -> None:
+    """Else a budget with very many critical ones would never be braked at all."""
+    names = [f"acme/vital-{i}" for i in range(60)]
+    base = settings()
+    config = structs.replace(base, endpoints=dict.fromkeys(names, structs.replace(base.defaults, critical=True)))
+    fold = BudgetFold(config, budget_rules())
+    for second, name in enumerate([*names, ENDPOINT]):
+        fold.apply(rollup(second, 2 if name == ENDPOINT else 9, name))
+    (found,) = fold.apply(rollup(200, 9, names[0]))
+    listed = [row["endpoint"] for row in found.evidence["endpoints"]]
+    assert len(listed) == 51
+    assert listed[-1] == ENDPOINT
+
+
 def test_a_tiny_budget_divides_nothing_by_zero() -> None:
     """A daily amount below 24e-9 dollars still has an allowance."""
     tiny = {"all": Budget(daily_usd=1e-9, endpoints=("*",))}
