@@ -77,7 +77,8 @@ class Secret(str):
         return str.__str__(self)
 
 
-Positive = Annotated[float, Meta(gt=0)]
+Price = Annotated[float, Meta(ge=0, le=1_000_000)]  # beyond any machine's, and every sum of it is still a number
+Amount = Annotated[float, Meta(gt=0, le=1_000_000_000_000)]
 Share = Annotated[float, Meta(gt=0, le=1)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Pattern = Annotated[str, Meta(min_length=1)]
@@ -148,8 +149,8 @@ class Endpoint(Section, frozen=True):
     """What is known of an endpoint; what is None comes from `defaults`."""
 
     critical: bool | None = None
-    expected_max: Annotated[int, Meta(ge=1)] | None = None
-    price_usd_per_hour: Annotated[float, Meta(ge=0)] | None = None  # per replica
+    expected_max: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    price_usd_per_hour: Price | None = None  # per replica
     region: str | None = None
     mode: Mode | None = None
     actions: Mapping[str, Response] = field(default_factory=dict)  # rule -> what to do, before the global one
@@ -159,7 +160,7 @@ class Endpoint(Section, frozen=True):
 class Budget(Section, frozen=True):
     """A daily amount of money over the endpoints that any of the patterns matches (`*`, `?`, `[a-z]`)."""
 
-    daily_usd: Positive
+    daily_usd: Amount
     endpoints: Annotated[tuple[Pattern, ...], Meta(min_length=1)]
     timezone: str = "UTC"
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
@@ -172,7 +173,7 @@ class Provider(Section, frozen=True):
     """Where requests may overflow to, for the endpoints that any of the patterns matches."""
 
     name: Pattern
-    price_usd_per_hour: Annotated[float, Meta(ge=0)]
+    price_usd_per_hour: Price
     endpoints: tuple[Pattern, ...] = ("*",)
 
 

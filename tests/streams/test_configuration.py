@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 import detectors
 from schemas import config as schema
-from schemas.config import Config, Lasting, Mode, Positive, RuleSettings, Seconds, Secret
+from schemas.config import Config, Lasting, Mode, RuleSettings, Seconds, Secret
 from schemas.outputs import Severity
 from streams.configuration import check, load, read
 from streams.errors import ConfigError, Problem, TidegateError, UsageError
@@ -27,7 +27,7 @@ class Surge(RuleSettings, frozen=True):
     """Settings like those of a rule over requests."""
 
     ratio: Annotated[float, Meta(gt=1)] = 5.0
-    min_rate: Positive = 1.0
+    min_rate: Annotated[float, Meta(gt=0)] = 1.0
     window: Lasting = Seconds(10)
 
 
@@ -107,8 +107,8 @@ def test_ten_mistakes_are_found_at_once(file: File) -> None:
             "6:13: error: input.lateness: "
             "expected a duration (such as 30s or 1h30m) from 1s to 1m, in steps of 1s, got '90s'"
         ),
-        "8:29: error: endpoints.acme/bert.expected_max: expected a whole number of at least 1, got 'many'",
-        "10:20: error: budgets.all.daily_usd: expected a number above 0, got -5",
+        "8:29: error: endpoints.acme/bert.expected_max: expected a whole number from 1 to 1000000, got 'many'",
+        "10:20: error: budgets.all.daily_usd: expected a number above 0 and of at most 1000000000000, got -5",
         "10:34: error: budgets.all.timezone: unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?",
         "12:19: error: rules.request_surge.ration: unknown key; did you mean 'ratio'?",
         "13:3: error: rules.requets_surge: unknown key; did you mean 'request_surge'?",
@@ -144,7 +144,10 @@ MISTAKES = [
     ("input: {max_future: .nan}", "input.max_future: expected a duration"),
     ("input: {max_future: 200000d}", "input.max_future: expected a duration"),
     ("endpoints: {a: {critical: yes}}", "expected true or false, got 'yes'"),
-    ("endpoints: {a: {price_usd_per_hour: .inf}}", "expected a number of at least 0, got inf"),
+    ("endpoints: {a: {price_usd_per_hour: .inf}}", "expected a number from 0 to 1000000, got inf"),
+    ("endpoints: {a: {price_usd_per_hour: 1e308}}", "expected a number from 0 to 1000000, got 1e+308"),
+    ("endpoints: {a: {expected_max: 100000000000000000000}}", "expected a whole number from 1 to 1000000, got 1000"),
+    ("budgets: {all: {daily_usd: 1e308, endpoints: [a]}}", "above 0 and of at most 1000000000000, got 1e+308"),
     ("endpoints: {a: {actions: {latenzy: none}}}", "endpoints.a.actions.latenzy: unknown rule"),
     ("endpoints: {a: {actions: {request_surge: trottle}}}", "did you mean 'throttle'?"),
     ("endpoints: {a: {rules: {request_surg: {}}}}", "did you mean 'request_surge'?"),
