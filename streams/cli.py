@@ -95,14 +95,15 @@ def demo(
         str | None, typer.Option(metavar="HOST:PORT", help="Use this Kafka instead of starting one.")
     ] = None,
     output: OutputForm = Output.TABLE,
-    seed: Annotated[int, typer.Option(help="Of the simulated fleet: the same seed plays the same hour.")] = 1,
+    seed: Annotated[int, typer.Option(help="Of the simulated fleet: the same seed makes the same fleet.")] = 1,
 ) -> None:
     """The whole thing, nothing to install: a real Kafka, a worker, and a fleet with three incidents.
 
-    Starts Apache Kafka (the first time it fetches 46 MB) and a worker, writes an hour of history of 200 endpoints,
-    then plays 45 seconds live: a 9x request surge, a runaway from 3 to 40 replicas, and an hour's allowance blown.
-    Shows findings and commands as they happen, sums up, and leaves nothing behind. Exits with 0 only if all three
-    were caught, acted on and restored.
+    Starts Apache Kafka (the first time it fetches 46 MB) and a worker, writes an
+    hour of history of 200 endpoints, then plays 45 seconds live: a 9x request
+    surge, a runaway from 3 to 40 replicas, and an hour's allowance blown. Shows
+    findings and commands as they happen, sums up, and leaves nothing behind.
+    Exits with 0 only if all three were caught, acted on and restored.
     """
     from streams.demo.orchestrate import DemoOptions, run_demo  # noqa: PLC0415 -- Faust and Kafka: a second to import
 
@@ -113,9 +114,11 @@ def demo(
 def run(config: ConfigFile = None) -> None:
     """The worker: reads events, writes findings, commands and alerts.
 
-    Runs until SIGTERM or SIGINT, then drains, writes a checkpoint and exits with 0. SIGHUP reads the configuration
-    again, and keeps the old one if the new one is bad. As many workers as the topics have partitions share the work.
-    Metrics and health are on [bold]http.port[/bold] (127.0.0.1:9464): /metrics, /-/healthy, /-/ready.
+    Runs until SIGTERM or SIGINT, then drains, writes a checkpoint and exits with
+    0. SIGHUP reads the configuration again, and keeps the old one if the new one
+    is bad; kafka, http and input need a restart. As many workers as the topics
+    have partitions share the work. Metrics and health are on
+    [bold]http.host[/bold]:[bold]http.port[/bold] (127.0.0.1:9464): /metrics, /-/healthy, /-/ready.
     """
     from streams.worker import run as run_worker  # noqa: PLC0415 -- Faust: half a second to import
 
@@ -138,10 +141,13 @@ def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
 ) -> None:
     """The same decisions from files, no broker: what would have been found and commanded.
 
-    Files are NDJSON (one event a line, the fields of the topics) or CSV (the same names in its first line); `-` is
-    standard input. Findings and commands are printed in event order. A line that cannot be read is reported on
-    stderr with its number, counted and skipped. For one partition of a topic, findings are those of the worker,
-    byte for byte.
+    Files are NDJSON (one event a line, the fields of the topics) or CSV (the
+    same names in its first line), in order of time; `-` is standard input.
+    Findings and commands are printed in event order, with the modes of the
+    configuration; nothing is sent anywhere. A line that cannot be read is
+    reported on stderr with its number, counted and skipped. Exits with 1 if no
+    event could be read. For one partition of a topic, findings are those of the
+    worker, byte for byte.
     """
     named = {REQUESTS: requests, SCALING: scaling, BILLING: billing}
     files = {topic: name for topic, name in named.items() if name is not None}

@@ -72,8 +72,8 @@ def written(events: int, seconds: float) -> Said:
 
 def read(backfill: Backfill) -> Said:
     text = (
-        f"history read by the worker: {backfill.events:,} events in {backfill.seconds:.1f} s, "
-        f"{backfill.events_per_s:,} events/s"
+        f"history, and what came meanwhile, read by the worker: {backfill.events:,} events"
+        f" in {backfill.seconds:.1f} s, {backfill.events_per_s:,} events/s"
     )
     fields = {"events": backfill.events, "seconds": backfill.seconds, "events_per_s": backfill.events_per_s}
     return Said("backfill", text, fields)
