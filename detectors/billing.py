@@ -17,6 +17,7 @@ class BillingFold:
     """Billing events in, roll-ups out. Its only state is how far it has come."""
 
     def __init__(self, config: Config, partition: int) -> None:
+        self.late = 0  # a late cost is always added
         self._partition = partition
         self.watermark = Watermark(int(config.input.lateness))
         self.reconfigure(config)

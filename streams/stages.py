@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from detectors.requests import EndpointState
 from detectors.scaling import ScalingState
 from detectors.watermark import Watermark
 from schemas.config import Config
-from schemas.decode import Decoder, Unreadable, bad_event, parse
+from schemas.decode import Decoded, Decoder, Unreadable, bad_event, parse
 from schemas.events import BadEvent, Billing, Request, Scaling
 from schemas.outputs import Alert, Command, Finding, MoneyRollup, Rollup
 from schemas.topics import ALERTS, BILLING, COMMANDS, DEAD_LETTERS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record
@@ -33,6 +33,7 @@ from streams.stage import Applied, Fact, Outgoing, Stage
 Value = Finding | Command | Alert | Rollup | BadEvent
 Counts = Counter[tuple[str, ...]]
 T = TypeVar("T")
+E = TypeVar("E", Request, Scaling, Billing)
 
 
 class Folded(NamedTuple):
@@ -105,98 +106,97 @@ def _label(value: Value) -> tuple[str, ...] | None:
     return None
 
 
-class RequestStage(CoreStage):
+class InputFold(Protocol):
+    """What the folds over the input topics have in common. `late` counts the events that came too late."""
+
+    late: int
+    watermark: Watermark
+
+    def reconfigure(self, config: Config) -> None: ...
+
+
+class InputStage(CoreStage, Generic[E]):
+    """Events of one kind: decoded, with the bad ones put aside, and folded."""
+
+    def __init__(self, topic: str, decoder: Decoder[E], fold: InputFold, partition: int) -> None:
+        super().__init__(topic, partition)
+        self._decoder: Decoder[E] = decoder
+        self._input = fold
+
+    @abstractmethod
+    def _emit(self, decoded: Decoded[E], records: Sequence[Record]) -> Sequence[Finding | Rollup]:
+        """Fold the events that could be read."""
+
+    def fold(self, records: Sequence[Record]) -> Folded:
+        decoded: Decoded[E] = self._decoder.decode(records)
+        late = self._input.late
+        emitted: Sequence[Finding | Rollup] = self._emit(decoded, records)
+        counts = _event_counts(len(decoded.events), self._input.late - late, decoded.bad)
+        return Folded([*_in_log_order(decoded.bad), *emitted], counts)
+
+    def position(self) -> bytes:
+        return msgspec.msgpack.encode(self._input.watermark)
+
+    def reconfigure(self, config: Config) -> None:
+        self._input.reconfigure(config)
+
+    @property
+    def event_time_us(self) -> int | None:
+        newest_us = self._input.watermark.newest_us
+        return None if newest_us < 0 else newest_us
+
+
+class RequestStage(InputStage[Request]):
     """Requests: surges, and roll-ups per second."""
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
-        super().__init__(REQUESTS, partition)
-        self._decoder = Decoder(Request, _max_future_us(config), keyed=keyed)
         self._fold = RequestFold(config, partition, request_rules())
+        super().__init__(REQUESTS, Decoder(Request, _max_future_us(config), keyed=keyed), self._fold, partition)
 
-    def fold(self, records: Sequence[Record]) -> Folded:
-        events, time_us, _, bad = self._decoder.decode(records)
-        late = self._fold.late
-        emitted = self._fold.apply(events, time_us)
-        return Folded([*_in_log_order(bad), *emitted], _event_counts(len(events), self._fold.late - late, bad))
+    def _emit(self, decoded: Decoded[Request], records: Sequence[Record]) -> Sequence[Finding | Rollup]:  # noqa: ARG002
+        return self._fold.apply(decoded.events, decoded.time_us)
 
     def changed(self) -> list[Fact]:
         return _facts(self._fold.changed())
-
-    def position(self) -> bytes:
-        return msgspec.msgpack.encode(self._fold.watermark)
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
         self._fold.restore(_decode(position, Watermark), _states(facts, EndpointState))
 
-    def reconfigure(self, config: Config) -> None:
-        self._fold.reconfigure(config)
 
-    @property
-    def event_time_us(self) -> int | None:
-        return _seen(self._fold.watermark)
-
-
-class ScalingStage(CoreStage):
+class ScalingStage(InputStage[Scaling]):
     """Scaling events: runaways, and the replicas that money is made of."""
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
-        super().__init__(SCALING, partition)
-        self._decoder = Decoder(Scaling, _max_future_us(config), keyed=keyed)
         self._fold = ScalingFold(config, partition, scaling_rules())
+        super().__init__(SCALING, Decoder(Scaling, _max_future_us(config), keyed=keyed), self._fold, partition)
 
-    def fold(self, records: Sequence[Record]) -> Folded:
-        events, time_us, place, bad = self._decoder.decode(records)
-        late = self._fold.late
-        emitted = self._fold.apply(events, time_us, [records[i].offset for i in place.tolist()])
-        return Folded([*_in_log_order(bad), *emitted], _event_counts(len(events), self._fold.late - late, bad))
+    def _emit(self, decoded: Decoded[Scaling], records: Sequence[Record]) -> Sequence[Finding | Rollup]:
+        return self._fold.apply(decoded.events, decoded.time_us, [records[i].offset for i in decoded.place.tolist()])
 
     def changed(self) -> list[Fact]:
         return _facts(self._fold.changed())
 
-    def position(self) -> bytes:
-        return msgspec.msgpack.encode(self._fold.watermark)
-
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
         self._fold.restore(_decode(position, Watermark), _states(facts, ScalingState))
 
-    def reconfigure(self, config: Config) -> None:
-        self._fold.reconfigure(config)
 
-    @property
-    def event_time_us(self) -> int | None:
-        return _seen(self._fold.watermark)
-
-
-class BillingStage(CoreStage):
+class BillingStage(InputStage[Billing]):
     """Billing events: handed on to the budgets."""
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
-        super().__init__(BILLING, partition)
-        self._decoder = Decoder(Billing, _max_future_us(config), keyed=keyed)
         self._fold = BillingFold(config, partition)
+        super().__init__(BILLING, Decoder(Billing, _max_future_us(config), keyed=keyed), self._fold, partition)
 
-    def fold(self, records: Sequence[Record]) -> Folded:
-        events, _, place, bad = self._decoder.decode(records)
-        good = [records[i] for i in place.tolist()]
+    def _emit(self, decoded: Decoded[Billing], records: Sequence[Record]) -> Sequence[Finding | Rollup]:
+        good = [records[i] for i in decoded.place.tolist()]
         logged_us = np.array([record.timestamp for record in good], dtype=np.int64) * 1000
-        rollups = self._fold.apply(events, [record.offset for record in good], logged_us)
-        return Folded([*_in_log_order(bad), *rollups], _event_counts(len(events), 0, bad))
+        return self._fold.apply(decoded.events, [record.offset for record in good], logged_us)
 
     def changed(self) -> list[Fact]:
         return []
 
-    def position(self) -> bytes:
-        return msgspec.msgpack.encode(self._fold.watermark)
-
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:  # noqa: ARG002 -- it keeps none
         self._fold.watermark = _decode(position, Watermark)
-
-    def reconfigure(self, config: Config) -> None:
-        self._fold.reconfigure(config)
-
-    @property
-    def event_time_us(self) -> int | None:
-        return _seen(self._fold.watermark)
 
 
 class BudgetStage(CoreStage):
@@ -353,7 +353,3 @@ def _event_counts(good: int, late: int, values: Sequence[Any]) -> Counts:
 
 def _max_future_us(config: Config) -> int:
     return round(config.input.max_future * US)
-
-
-def _seen(watermark: Watermark) -> int | None:
-    return None if watermark.newest_us < 0 else watermark.newest_us
