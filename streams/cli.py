@@ -11,6 +11,7 @@ import asyncio
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -168,8 +169,7 @@ def check(config: ConfigFile = None, output: OutputForm = Output.TABLE) -> None:
     if loaded is None:
         sys.exit(1)
     if output is Output.TABLE:
-        summary = f"{len(loaded.endpoints)} endpoints, {len(loaded.budgets)} budgets, {len(loaded.rules)} rules"
-        print(f"{path}: ok (version {loaded.version}, mode {loaded.mode}, {summary})")
+        print(f"{path}: ok ({_summary(loaded)})")
 
 
 @app.command()
@@ -189,6 +189,7 @@ def create(
     """Declares the topics. What is there already is left as it is."""
     from streams.topics import declare  # noqa: PLC0415 -- aiokafka: a moment to import
 
+    logs.configure("WARNING")
     declared = asyncio.run(declare(_load_or_default(config), partitions, replication))
     table = Table("topic", "partitions", "")
     for topic, is_new in declared:
@@ -197,6 +198,15 @@ def create(
         table.add_row(topic.name, str(topic.partitions), "created" if is_new else "was there")
     if output is Output.TABLE:
         Console().print(table)
+
+
+def _summary(config: Config) -> str:
+    others = Counter(
+        endpoint.mode for endpoint in config.endpoints.values() if endpoint.mode not in (None, config.mode)
+    )
+    own = "".join(f", {count} in {mode}" for mode, count in sorted(others.items()))
+    counts = f"endpoints: {len(config.endpoints)}{own}; budgets: {len(config.budgets)}; rules: {len(config.rules)}"
+    return f"version {config.version}; mode: {config.mode}; {counts}"
 
 
 def _settings() -> dict[str, type[RuleSettings]]:

@@ -30,6 +30,7 @@ from streams.stage import Stage
 
 TICK_S: Final = 1.0
 RESTORES: Final = 16  # partitions restored at a time, each with a connection of its own
+NEED_RESTART: Final = ("kafka", "http", "input")  # sections of the configuration
 STALLED_S: Final = 15.0  # without a beat for that long the loop is not healthy
 REVOKE_SHARE: Final = 0.5  # of the session time-out may go into the checkpoint of a revocation
 CLOSE_S: Final = 12.0  # of the 30 s that most give a process to stop, for the last checkpoint
@@ -137,7 +138,11 @@ class PartitionOwner:
         self.metrics.reloads.labels("kept" if config is None else "taken").inc()
         if config is None:
             return
-        self.config = structs.replace(config, kafka=self.config.kafka, http=self.config.http, input=self.config.input)
+        kept = {section: getattr(self.config, section) for section in NEED_RESTART}
+        for section in NEED_RESTART:
+            if getattr(config, section) != kept[section]:
+                log.warning("a change needs a restart", section=section)
+        self.config = structs.replace(config, **kept)
         for _, partition in self._owned.values():
             partition.reconfigure(self.config)
         log.info("configuration taken", version=config.version)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 from aiokafka.admin import NewTopic
@@ -64,18 +64,25 @@ def _dead_letter_settings() -> dict[str, str]:
 
 
 async def declare(config: Config, partitions: int = PARTITIONS, replication: int = 1) -> list[tuple[Topic, bool]]:
-    """Create what is missing, leave alone what is there: every needed topic, and whether it is new."""
+    """Create what is missing, leave alone what is there: every topic as it now is, and whether it is new."""
     wanted = needed(config, partitions)
     admin = await connect(config.kafka)
     try:
-        there = set(await admin.list_topics())
+        there = _partitions(await admin.describe_topics())
         missing = [topic for topic in wanted if topic.name not in there]
         if missing:
             requests = [_NewTopic(t.name, t.partitions, replication, topic_configs=dict(t.settings)) for t in missing]
             _check(await admin.create_topics(requests, timeout_ms=CREATE_TIMEOUT_MS))
     finally:
         await admin.close()
-    return [(topic, topic.name not in there) for topic in wanted]
+    return [
+        (topic._replace(partitions=there.get(topic.name, topic.partitions)), topic.name not in there)
+        for topic in wanted
+    ]
+
+
+def _partitions(described: Iterable[Any]) -> dict[str, int]:
+    return {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
 
 
 def _check(response: Any) -> None:
@@ -89,7 +96,7 @@ async def verify(config: Config) -> None:
     """Raise one error that names everything wrong with the topics."""
     admin = await connect(config.kafka)
     try:
-        found = {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics() if not t["error_code"]}
+        found = _partitions(await admin.describe_topics())
     finally:
         await admin.close()
     wrong = problems(config, found)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Any, Final, Protocol, Self
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, Protocol, Self, TypeVar
 
 import msgspec
 from aiokafka import TopicPartition
@@ -20,6 +20,8 @@ from streams.broker import connect, new_consumer, new_producer
 from streams.demo.incidents import Arrival
 from streams.simulator import Emitted
 
+T = TypeVar("T")
+
 PARTITIONS: Final = 2  # of each input: few, so that each has traffic enough to move its watermark
 BATCH_BYTES: Final = 256 * 1024
 TIMEOUT_S: Final = 30.0
@@ -32,6 +34,12 @@ class Taken(Record, Protocol):
 
     @property
     def topic(self) -> str: ...
+
+
+async def _in_time(work: Awaitable[T]) -> T:
+    """What it gives, within the time-out. Not `asyncio.wait_for`: on Python 3.11 that may swallow a Ctrl-C."""
+    async with asyncio.timeout(TIMEOUT_S):
+        return await work
 
 
 class Publisher:
@@ -47,11 +55,11 @@ class Publisher:
         self._producer = new_producer(
             self._kafka, acks="all", max_batch_size=BATCH_BYTES, request_timeout_ms=timeout_ms
         )
-        await asyncio.wait_for(self._producer.start(), TIMEOUT_S)
+        await _in_time(self._producer.start())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.wait_for(self._producer.stop(), TIMEOUT_S)
+        await _in_time(self._producer.stop())
 
     async def send(self, events: Iterable[Emitted]) -> int:
         """Hand over events, in their order within each partition; returns how many."""
@@ -72,12 +80,12 @@ class Publisher:
     async def flushed(self) -> None:
         """Returns when the broker has all that was sent; raises what went wrong."""
         waiting, self._unacknowledged = self._unacknowledged, []
-        await asyncio.wait_for(asyncio.gather(*waiting), TIMEOUT_S)
+        await _in_time(asyncio.gather(*waiting))
 
     async def _hand_over(self, place: tuple[str, int], batch: BatchBuilder) -> None:
         topic, partition = place
         name = self._kafka.topic_prefix + topic
-        sent = await asyncio.wait_for(self._producer.send_batch(batch, name, partition=partition), TIMEOUT_S)
+        sent = await _in_time(self._producer.send_batch(batch, name, partition=partition))
         self._unacknowledged = [f for f in self._unacknowledged if not f.done() or f.exception()]
         self._unacknowledged.append(sent)
 
@@ -97,16 +105,16 @@ class Listener:
 
     async def __aenter__(self) -> Self:
         self._consumer = new_consumer(self._kafka, auto_offset_reset="earliest", fetch_max_wait_ms=100)
-        await asyncio.wait_for(self._consumer.start(), TIMEOUT_S)
+        await _in_time(self._consumer.start())
         self._consumer.assign([TopicPartition(self._kafka.topic_prefix + name, 0) for name in OUTPUTS])
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await asyncio.wait_for(self._consumer.stop(), TIMEOUT_S)
+        await _in_time(self._consumer.stop())
 
     async def poll(self) -> list[tuple[Finding | Command, int]]:
         """What has come since the last call, with the broker's time in ms; does not wait for more."""
-        fetched = await asyncio.wait_for(self._consumer.getmany(timeout_ms=0), TIMEOUT_S)
+        fetched = await _in_time(self._consumer.getmany(timeout_ms=0))
         records: list[Taken] = [record for records in fetched.values() for record in records]
         return [(self._read(record), record.timestamp) for record in sorted(records, key=_logged_ms)]
 
@@ -119,13 +127,13 @@ class Listener:
 async def arrivals(kafka: Kafka, since_ms: int, endpoints: frozenset[str]) -> list[Arrival]:
     """The input events of some endpoints that the broker took since then, read back from the topics."""
     consumer = new_consumer(kafka)
-    await asyncio.wait_for(consumer.start(), TIMEOUT_S)
+    await _in_time(consumer.start())
     try:
         async with asyncio.timeout(TIMEOUT_S):
             found = map(_arrival, await _since(consumer, kafka, since_ms))
             return [arrival for arrival in found if arrival.endpoint in endpoints]
     finally:
-        await asyncio.wait_for(consumer.stop(), TIMEOUT_S)
+        await _in_time(consumer.stop())
 
 
 async def _since(consumer: Any, kafka: Kafka, since_ms: int) -> list[Taken]:  # noqa: ANN401 (annotated in part)

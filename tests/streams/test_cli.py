@@ -145,7 +145,7 @@ def test_check_says_that_all_is_well(tmp_path: Path) -> None:
     done = run(tmp_path, "check")
     assert done.returncode == 0
     assert "ok" in done.stdout
-    assert "1 endpoints, 1 budgets" in done.stdout
+    assert "endpoints: 1; budgets: 1" in done.stdout
 
 
 def test_the_version_is_that_of_the_package() -> None:
