@@ -6,11 +6,12 @@ is locked, fenced or committed atomically. What holds it together:
 - A checkpoint is complete or void: the partition's own fact (the empty subject) is written last, once all
   the others are acknowledged. A restore takes the largest P of these, and for each subject its largest P
   that is not beyond.
-- Keys are (subject, writer, slot). Every ownership of a partition is a writer of its own, so that
-  compaction never replaces a newer fact by a zombie's older one; and a writer alternates between two
-  slots, so that an unfinished checkpoint never replaces a fact of the last complete one.
-- After a complete checkpoint the older writers' keys of what it has rewritten get a tombstone, if their P
-  is not beyond its own: a key further on may belong to a checkpoint that its writer is just completing.
+- A key is one fact, (subject, writer, P), and is never used for another; every ownership of a partition is a
+  writer of its own. So compaction replaces nothing, neither a newer fact by a zombie's older one nor one of the
+  last complete checkpoint by one of an unfinished one, and a tombstone buries just the fact that it means.
+- After a complete checkpoint the earlier facts of what it has rewritten get a tombstone, its writer's own and
+  others', if their P is not beyond its own: one further on may belong to a checkpoint that its writer is just
+  completing.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ FORMAT: Final = 1
 PARTITION: Final = b""  # the subject of the partition's own fact
 WRITER_BYTES: Final = 12  # hexadecimal digits
 
-SLOTS: Final = (b"a", b"b")
 MAX_FACT_BYTES: Final = MAX_BYTES - 1024  # room for the key's writer and the batch around it
 POLL_MS: Final = 500
 
@@ -118,29 +118,35 @@ def _newest(found: Iterable[Stored], limit: int) -> list[Fact]:
 
 
 class Writer:
-    """The keys of one ownership of a partition: what to write, and whom that makes obsolete."""
+    """The keys of one ownership of a partition: what to write, and which facts that makes obsolete.
 
-    def __init__(self, older: dict[bytes, list[tuple[bytes, int]]], writer: bytes) -> None:
-        self._older = older
+    `known`: the keys that the log holds of each subject, and their P.
+    """
+
+    def __init__(self, known: dict[bytes, list[tuple[bytes, int]]], writer: bytes) -> None:
+        self._known = known
         self._writer = writer
-        self._slot: dict[bytes, int] = {}
 
     def row(self, subject: bytes, next_offset: int, state: bytes) -> Row:
-        """A fact in the slot that the last one of its subject did not use."""
+        """The fact of a subject at an offset."""
         value = encode(subject, next_offset, state)
-        slot = self._slot[subject] = 1 - self._slot.get(subject, 1)
-        return subject + b"\0" + self._writer + SLOTS[slot], value
+        key = self._key(subject, next_offset)
+        keys = self._known.setdefault(subject, [])
+        if (key, next_offset) not in keys:
+            keys.append((key, next_offset))
+        return key, value
 
     def obsolete(self, next_offset: int, subjects: Iterable[bytes]) -> list[Row]:
-        """Tombstones for earlier writers' keys, once the checkpoint at `next_offset` is complete."""
+        """Tombstones for the facts that the checkpoint at `next_offset`, now complete, has rewritten."""
         tombstones: list[Row] = []
         for subject in (*subjects, PARTITION):
-            keys = self._older.pop(subject, [])
-            beyond = [(key, at) for key, at in keys if at > next_offset]
-            if beyond:
-                self._older[subject] = beyond
-            tombstones += [(key, None) for key, at in keys if at <= next_offset]
+            own, keys = self._key(subject, next_offset), self._known.get(subject, [])
+            tombstones += [(key, None) for key, at in keys if at <= next_offset and key != own]
+            self._known[subject] = [(key, at) for key, at in keys if at > next_offset or key == own]
         return tombstones
+
+    def _key(self, subject: bytes, next_offset: int) -> bytes:
+        return subject + b"\0" + self._writer + b"@%d" % next_offset
 
 
 async def read(kafka: Kafka, topic: str, partition: int) -> Restored:

@@ -119,7 +119,7 @@ class Partition:
         """Make all that is applied durable: the offset that may be committed, None if nothing was new."""
         if not self.ready:
             return None
-        async with self._saving:  # one at a time, or two unfinished ones could take both slots
+        async with self._saving:  # one at a time: what it makes obsolete counts on the one before
             if (taken := await self._take()) is None:
                 return None
             with self._metrics.checkpoint.labels(self.topic).time():

@@ -130,6 +130,26 @@ def test_restore_is_the_fold_up_to_the_last_complete_checkpoint(plan: list[tuple
         assert as_dict(restored) == truth(last_complete)
 
 
+@given(st.lists(st.tuples(st.integers(0, 1), st.integers(1, 6), st.booleans()), max_size=16))
+def test_a_zombie_that_goes_on_changes_nothing(plan: list[tuple[int, int, bool]]) -> None:
+    """Two owners of one partition, both writing and burying: what is restored is always the true state."""
+    rows = checkpoint(Writer({}, b"0" * 12), 4, truth(4))
+    places = [4, 4]
+    writers = [Writer(select(rows).keys, writer * 12) for writer in (b"1", b"2")]
+    dirty: list[set[bytes]] = [set(), set()]  # an unfinished checkpoint's subjects are in the next one too
+    for which, advance, complete in plan:
+        begun, at = places[which], min(places[which] + advance, len(LOG))
+        places[which] = at
+        dirty[which] |= set(LOG[begun:at])
+        changed = {subject: truth(at)[subject] for subject in dirty[which]}
+        rows += checkpoint(writers[which], at, changed, complete=complete)
+        if complete:
+            rows += writers[which].obsolete(at, changed)
+            dirty[which].clear()
+        restored = select(compacted(rows))
+        assert as_dict(restored) == truth(restored.next)
+
+
 @pytest.mark.kafka
 def test_facts_are_read_back_from_a_real_log(kafka: str, topic_prefix: str) -> None:
     """The last complete checkpoint, without the unfinished one and without a zombie's older facts."""
