@@ -9,6 +9,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -25,11 +27,16 @@ from streams.topics import declare
 
 TIMEOUT_S: Final = 300.0
 CONFIG: Final = """\
-kafka: {{bootstrap_servers: "{address}", group: "bench-{run}"}}
+kafka: {{bootstrap_servers: "{address}", group: "bench"}}
 http: {{port: 0}}
 defaults: {{price_usd_per_hour: 1.0}}
-budgets: {{all: {{daily_usd: 1000000, endpoints: ["bench/*"]}}}}
+budgets: {budgets}
 """
+BARE: Final = "bare aiokafka + orjson.loads"
+WORKERS: Final = {
+    "tidegate worker, no budget": "{}",
+    "tidegate worker, a budget over all": '{all: {daily_usd: 1000000, endpoints: ["bench/*"]}}',
+}
 
 
 def measure(command: list[str]) -> dict[str, float]:
@@ -47,37 +54,52 @@ def rate(figures: dict[str, float]) -> float:
     return figures["events"] / figures["cpu_s"]
 
 
-def worker(address: str, log: Log, run: int, folder: Path) -> dict[str, float]:
-    """One run of the worker, in a consumer group of its own and without any state."""
-    config = folder / f"bench-{run}.yaml"
-    config.write_text(CONFIG.format(address=address, run=run))
-    return measure(["benchmarks.worker", str(config), str(log.events)])
+def bare(address: str, log: Log) -> float:
+    """One run of the yardstick."""
+    return rate(measure(["benchmarks.bare", address, REQUESTS, str(log.events)]))
 
 
-def compare(log: Log, runs: int) -> tuple[list[float], list[float]]:
-    """Events per CPU-second of the bare loop and of the worker, one after the other, `runs` times.
+def worker(address: str, log: Log, budgets: str) -> float:
+    """One run of the worker, without any state."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "bench.yaml"
+        config.write_text(CONFIG.format(address=address, budgets=budgets))
+        return rate(measure(["benchmarks.worker", str(config), str(log.events)]))
 
-    Each pair has a Kafka of its own: a worker would find the facts of the one before it, and have nothing to do.
-    """
-    bare, whole = [], []
+
+@contextmanager
+def filled(log: Log) -> Iterator[str]:
+    """A Kafka of its own with the log in it: a worker would find the facts of the one before, and nothing to do."""
+    with LocalKafka() as kafka:
+        asyncio.run(declare(Config(kafka=Kafka(bootstrap_servers=kafka.address)), partitions=log.partitions))
+        fill_blocking(kafka.address, REQUESTS, log)
+        yield kafka.address
+
+
+def compare(log: Log, runs: int) -> dict[str, list[float]]:
+    """Events per CPU-second of each program, all of them in turn, `runs` times."""
+    rates: dict[str, list[float]] = {name: [] for name in (BARE, *WORKERS)}
     for run in range(runs):
-        with LocalKafka() as kafka, tempfile.TemporaryDirectory() as folder:
-            asyncio.run(declare(Config(kafka=Kafka(bootstrap_servers=kafka.address)), partitions=log.partitions))
-            fill_blocking(kafka.address, REQUESTS, log)
-            bare.append(rate(measure(["benchmarks.bare", kafka.address, REQUESTS, str(log.events)])))
-            whole.append(rate(worker(kafka.address, log, run, Path(folder))))
-            print(f"run {run + 1}: bare {bare[-1]:,.0f}, worker {whole[-1]:,.0f}", file=sys.stderr)
-    return bare, whole
+        for name, budgets in WORKERS.items():
+            with filled(log) as address:
+                if name == next(iter(WORKERS)):
+                    rates[BARE].append(bare(address, log))
+                rates[name].append(worker(address, log, budgets))
+        print(
+            f"run {run + 1}:", ", ".join(f"{name} {found[-1]:,.0f}" for name, found in rates.items()), file=sys.stderr
+        )
+    return rates
 
 
-def show(log: Log, bare: list[float], whole: list[float]) -> None:
-    """The table, in Markdown so that it can go into docs/benchmarks.md as it is."""
+def show(log: Log, rates: dict[str, list[float]]) -> None:
+    """The table: medians over the runs; the ratio is the median of each run's own."""
     console = Console(width=110, highlight=False)
     table = Table("", "events per CPU-second (median)", "min to max", "x bare loop", box=None)
-    base = statistics.median(bare)
-    for name, rates in (("bare aiokafka + orjson.loads", bare), ("tidegate worker, everything on", whole)):
-        middle = statistics.median(rates)
-        table.add_row(name, f"{middle:,.0f}", f"{min(rates):,.0f} to {max(rates):,.0f}", f"{middle / base:.2f}")
+    for name, found in rates.items():
+        ratio = statistics.median(own / base for own, base in zip(found, rates[BARE], strict=True))
+        table.add_row(
+            name, f"{statistics.median(found):,.0f}", f"{min(found):,.0f} to {max(found):,.0f}", f"{ratio:.2f}"
+        )
     console.print(f"{log.events:,} request events, {log.endpoints:,} endpoints, {log.partitions} partitions")
     console.print(f"Python {platform.python_version()}, aiokafka {version('aiokafka')}, Apache Kafka 4.1.1")
     console.print(table)
@@ -91,7 +113,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     given = parser.parse_args()
     log = Log(given.events, given.endpoints, given.partitions)
-    show(log, *compare(log, given.runs))
+    show(log, compare(log, given.runs))
 
 
 if __name__ == "__main__":
