@@ -13,6 +13,7 @@ from schemas.config import Config, Mode, Security
 from streams.typed_yaml import Report
 
 _SERVERS: Final = re.compile(r"\s*[^\s,:/]+:\d{1,5}\s*|\s*\[[0-9a-fA-F:.]+\]:\d{1,5}\s*")
+RENEWABLE_S: Final = 150.0  # half of a lifetime must hold a minute, and some delay
 _WILDCARDS: Final = re.compile(r"[*?\[]")
 
 
@@ -91,6 +92,9 @@ def _safety(config: Config, report: Report) -> None:
     for index, pattern in enumerate(config.safety.protected):
         if not any(fnmatchcase(name, pattern) for name in config.endpoints):
             report.warning(("safety", "protected", index), f"'{pattern}' matches no listed endpoint")
+    if config.safety.expires_after < RENEWABLE_S:
+        message = f"below {RENEWABLE_S:g} s a command may end before an update of its episode, once a minute, renews it"
+        report.warning(("safety", "expires_after"), message)
     acts = config.mode is Mode.AUTO or any(config.endpoint(name).mode is Mode.AUTO for name in config.endpoints)
     if acts and not report.was_given(("safety",)):
         message = "commands are carried out (mode auto) within the default limits: there is no `safety` section"

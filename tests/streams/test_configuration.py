@@ -210,6 +210,7 @@ DOUBTS = [
     ),
     ("budgets: {b: {daily_usd: 1, endpoints: [a]}}", "budgets.b.endpoints: matches no listed endpoint"),
     ("safety: {protected: [a]}", "safety.protected[0]: 'a' matches no listed endpoint"),
+    ("safety: {expires_after: 2m}", "a command may end before an update"),
     ("mode: auto", "there is no `safety` section"),
     ("endpoints: {a: {mode: auto}}", "there is no `safety` section"),
     ("endpoints: {'acme/*': {}}", "endpoints are listed by name"),
