@@ -15,7 +15,7 @@ from pathlib import Path
 
 import orjson
 
-from detectors import RULES
+from detectors import SETTINGS
 from schemas.config import Config
 from schemas.topics import REQUESTS, Record
 from streams import configuration, logs
@@ -65,7 +65,7 @@ class _Metered(RequestStage):
 def main(config: Path, events: int) -> int:
     logs.configure("WARNING")
     meter = Meter(events)
-    loaded = configuration.load(config, {name: rule.Settings for name, rule in RULES.items()}, os.environ)
+    loaded = configuration.load(config, SETTINGS, os.environ)
     code = run(loaded, meter.stage)
     print(orjson.dumps(meter.report()).decode())
     return code

@@ -9,12 +9,13 @@
 from detectors.billing import BillingFold
 from detectors.budgets import BudgetFold
 from detectors.normal import Judgement, LearnedNormal
-from detectors.registry import RULES, budget_rules, request_rules, scaling_rules
+from detectors.registry import RULES, SETTINGS, budget_rules, request_rules, scaling_rules
 from detectors.requests import RequestFold
 from detectors.scaling import ScalingFold
 
 __all__ = [
     "RULES",
+    "SETTINGS",
     "BillingFold",
     "BudgetFold",
     "Judgement",

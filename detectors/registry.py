@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from detectors import rules
 from detectors.rule import BudgetRule, RequestRule, Rule, ScalingRule
+from schemas.config import RuleSettings
 
 AnyRule = type[Rule[Any]]
 
@@ -27,6 +28,9 @@ def _found() -> dict[str, AnyRule]:
 
 
 RULES: Final[Mapping[str, AnyRule]] = MappingProxyType(_found())
+SETTINGS: Final[Mapping[str, type[RuleSettings]]] = MappingProxyType(
+    {name: rule.Settings for name, rule in RULES.items()}
+)
 
 
 def request_rules() -> list[type[RequestRule[Any]]]:

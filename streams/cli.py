@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 from rich.table import Table
 
-from detectors import RULES
-from schemas.config import Config, RuleSettings
+from detectors import SETTINGS
+from schemas.config import Config
 from schemas.outputs import Alert, Command, Finding
 from schemas.topics import BILLING, REQUESTS, SCALING
 from streams import configuration, logs, narration
@@ -125,7 +125,7 @@ def run(config: ConfigFile = None) -> None:
 
     logs.configure()
     path = _path(config)
-    loaded = configuration.load(path, _settings(), os.environ)
+    loaded = configuration.load(path, SETTINGS, os.environ)
     sys.exit(run_worker(loaded, build_stage, reload=lambda: _reloaded(path)))
 
 
@@ -163,7 +163,7 @@ def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
 def check(config: ConfigFile = None, output: OutputForm = Output.TABLE) -> None:
     """Reads the configuration and prints each problem with its line. Touches no network."""
     path = _path(config)
-    loaded, problems = configuration.read(path, _settings(), os.environ)
+    loaded, problems = configuration.read(path, SETTINGS, os.environ)
     for problem in problems:
         print(narration.as_json(problem._asdict()) if output is Output.JSON else problem)
     if loaded is None:
@@ -209,10 +209,6 @@ def _summary(config: Config) -> str:
     return f"version {config.version}; mode: {config.mode}; {counts}"
 
 
-def _settings() -> dict[str, type[RuleSettings]]:
-    return {name: rule.Settings for name, rule in RULES.items()}
-
-
 def _path(config: Path | None) -> Path:
     return Path(DEFAULT_CONFIG) if config is None else config
 
@@ -222,13 +218,13 @@ def _load_or_default(config: Path | None) -> Config:
     path = _path(config)
     if config is None and not path.exists():
         print(f"tidegate: no {DEFAULT_CONFIG} here, using the defaults", file=sys.stderr)
-        return configuration.defaults(_settings())
-    return configuration.load(path, _settings(), os.environ)
+        return configuration.defaults(SETTINGS)
+    return configuration.load(path, SETTINGS, os.environ)
 
 
 def _reloaded(path: Path) -> Config | None:
     """The configuration read again; None, and every problem in the log, if it is bad."""
-    loaded, problems = configuration.read(path, _settings(), os.environ)
+    loaded, problems = configuration.read(path, SETTINGS, os.environ)
     log = structlog.get_logger("tidegate.config")
     for problem in problems:
         log.warning("configuration", problem=str(problem))

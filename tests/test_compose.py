@@ -16,7 +16,7 @@ from prometheus_client import ProcessCollector
 from prometheus_client.metrics import MetricWrapperBase
 from ruamel.yaml import YAML
 
-from detectors import RULES
+from detectors import SETTINGS
 from schemas.outputs import Held, Mode
 from streams import configuration
 from streams.metrics import Metrics
@@ -181,9 +181,8 @@ def test_alerts_speak_of_words_that_the_code_uses() -> None:
 
 def test_the_configuration_is_valid_and_fits_the_services() -> None:
     """It loads without a warning, acts on nothing, and names the addresses that the other files use."""
-    settings = {name: rule.Settings for name, rule in RULES.items()}
-    assert configuration.check(COMPOSE / "tidegate.yaml", settings, {}) == []
-    config = configuration.load(COMPOSE / "tidegate.yaml", settings, {})
+    assert configuration.check(COMPOSE / "tidegate.yaml", SETTINGS, {}) == []
+    config = configuration.load(COMPOSE / "tidegate.yaml", SETTINGS, {})
     assert config.mode is Mode.SHADOW
     listeners = _services()["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     assert f"INTERNAL://{config.kafka.bootstrap_servers}," in listeners

@@ -22,7 +22,7 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 
-from detectors import RULES
+from detectors import SETTINGS
 from schemas.config import Config
 from schemas.topics import (
     ALERTS,
@@ -126,7 +126,7 @@ def start() -> Iterator[Callable[[Job], Worker]]:
 def job(kafka: str, topic_prefix: str, tmp_path: Path) -> Job:
     file = tmp_path / "tidegate.yaml"
     file.write_text(CONFIG.format(address=kafka, prefix=topic_prefix))
-    return Job(file, configuration.load(file, {name: rule.Settings for name, rule in RULES.items()}, {}))
+    return Job(file, configuration.load(file, SETTINGS, {}))
 
 
 def incidents() -> list[Message]:

@@ -18,7 +18,7 @@ import pytest
 from msgspec import structs
 from numpy.typing import NDArray
 
-from detectors import RULES
+from detectors import SETTINGS
 from schemas.config import Budget, Config
 from schemas.outputs import Finding, Rollup, Status
 from schemas.units import US, from_rfc3339
@@ -31,7 +31,7 @@ Unpack = Callable[[str], Path]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-CONFIG: Final = configuration.defaults({name: rule.Settings for name, rule in RULES.items()})
+CONFIG: Final = configuration.defaults(SETTINGS)
 SURGE_S: Final = 30
 WINDOW_S: Final = 10
 RATIO: Final = 5  # the rule's own default

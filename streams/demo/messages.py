@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from actions.wording import usd, what_is_wrong, what_was_done
-from schemas.outputs import Command, Finding, Status
+from actions.wording import usd, what_was_done
+from schemas.outputs import Command, Finding
 from streams.demo.incidents import Outcome
 from streams.demo.script import BUDGET, LATENESS, RESOLVE_AFTER, Cue, allowance_usd
+from streams.narration import of_finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,7 @@ def cued(cue: Cue, at_s: float) -> Said:
 
 
 def found(finding: Finding, at_s: float | None) -> Said:
-    sentence = what_is_wrong(finding)
-    text = {
-        Status.OPEN: f"{finding.severity}: {sentence}",
-        Status.UPDATE: f"{finding.severity}, goes on: {sentence}",
-        Status.RESOLVED: f"resolved: {finding.rule} on {finding.subject}",
-    }[finding.status]
-    return Said("finding", text, {"finding": msgspec.to_builtins(finding)}, at_s)
+    return Said("finding", of_finding(finding), {"finding": msgspec.to_builtins(finding)}, at_s)
 
 
 def commanded(command: Command, at_s: float | None) -> Said:

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 import orjson
 from msgspec import structs
 
-from detectors import RULES
+from detectors import SETTINGS
 from schemas.config import Budget, Config, Endpoint, Input, RuleSettings, Seconds
 from schemas.outputs import Finding, Rollup
 from schemas.topics import SCALING, Record
@@ -58,7 +58,7 @@ def numbered(records: Sequence[Entry]) -> list[Entry]:
 
 def settings(lateness_s: int = 2, **rules: RuleSettings) -> Config:
     """Endpoints at a dollar an hour and replica, four of which are expected; a budget of ten dollars an hour."""
-    config = defaults({name: rule.Settings for name, rule in RULES.items()})
+    config = defaults(SETTINGS)
     return structs.replace(
         config,
         input=Input(lateness=Seconds(lateness_s)),

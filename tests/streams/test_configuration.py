@@ -270,7 +270,7 @@ def test_the_example_loads_without_a_word() -> None:
 
 def test_the_example_suits_the_real_rules() -> None:
     """The rules that the example names are registered, and its settings are theirs."""
-    rules = {name: rule.Settings for name, rule in detectors.RULES.items()}
+    rules = detectors.SETTINGS
     assert check(DOCS / "tidegate.example.yaml", rules, {}) == []
 
 

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors import SETTINGS
 from schemas.config import Config
 from schemas.outputs import Alert, Command, Finding
 from schemas.topics import BILLING, FINDINGS, REQUESTS, SCALING
 from schemas.units import rfc3339
 from streams import configuration, replay
-from streams.cli import _settings
 from streams.lines import Line
 from streams.replay import Replay
 from streams.stages import CoreStage, RequestStage, ScalingStage, encode
@@ -43,7 +43,7 @@ safety: {expires_after: 5m, cooldown: 1m}
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     file = tmp_path_factory.mktemp("config") / "tidegate.yaml"
     file.write_text(CONFIG)
-    return configuration.load(file, _settings(), {})
+    return configuration.load(file, SETTINGS, {})
 
 
 def requests(seconds: int = 1200) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detectors import SETTINGS
 from schemas.config import Config
 from schemas.events import Why
 from schemas.outputs import Finding
@@ -29,7 +30,6 @@ from schemas.topics import (
     SCALING,
 )
 from streams import configuration
-from streams.cli import _settings
 from streams.lines import Line
 from streams.metrics import Metrics
 from streams.stage import Fact, Outgoing, Stage
@@ -67,7 +67,7 @@ def event(offset: int, endpoint: str, **fields: Any) -> Line:
 def load(folder: Path, text: str = CONFIG) -> Config:
     file = folder / "tidegate.yaml"
     file.write_text(text)
-    return configuration.load(file, _settings(), {})
+    return configuration.load(file, SETTINGS, {})
 
 
 @pytest.fixture(scope="module")
