@@ -13,7 +13,7 @@ Findings as old as what was forgotten, about subjects that are not known, are th
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 import msgspec
 from msgspec import Struct, field
@@ -22,11 +22,9 @@ from actions.brakes import Brake
 from schemas.outputs import Id, Mode, Severity
 from schemas.units import HOUR_US
 
-VERSION: Final = 1
 KEPT_US: Final = 24 * HOUR_US
 
 Key = tuple[str, ...]
-S = TypeVar("S", bound=Struct)
 
 
 class Line(Struct, array_like=True):
@@ -55,7 +53,6 @@ class Place(Struct, array_like=True):
 class Shared(Struct, array_like=True):
     """What belongs to no one subject."""
 
-    version: int = VERSION
     step: int = 0  # findings applied
     time_us: int = -1  # the largest event time
     forgotten_us: int = -1  # the last finding of any line that was forgotten
@@ -65,7 +62,6 @@ class Shared(Struct, array_like=True):
 class Fact(Struct, array_like=True):
     """One subject as of `step`, and as of the fact before; None: nothing to remember."""
 
-    version: int
     step: int
     now: bytes | None
     earlier: bytes | None
@@ -138,17 +134,17 @@ class Memory:
 
         Several facts of a subject may be given: the newest below the position counts.
         """
-        self.shared = _versioned(position, Shared)
+        self.shared = msgspec.msgpack.decode(position, type=Shared)
         newest: dict[Key, Fact] = {}
         for name, state in facts:
-            key, fact = msgspec.json.decode(name, type=Key), _versioned(state, Fact)
+            key, fact = msgspec.json.decode(name, type=Key), msgspec.msgpack.decode(state, type=Fact)
             if key not in newest or self._rank(fact) > self._rank(newest[key]):
                 newest[key] = fact
         for key, fact in newest.items():
             self._take(key, fact)
 
     def _fact(self, key: Key, was: bytes | None) -> bytes:
-        return _packed(Fact(VERSION, self.shared.step, self._now(key), was))
+        return _packed(Fact(self.shared.step, self._now(key), was))
 
     def _take(self, key: Key, fact: Fact) -> None:
         torn = fact.step > self.shared.step
@@ -198,11 +194,3 @@ class Memory:
 
 def _packed(state: Struct) -> bytes:
     return msgspec.msgpack.encode(state)
-
-
-def _versioned(packed: bytes, kind: type[S]) -> S:
-    version = msgspec.msgpack.decode(packed)[0]
-    if version != VERSION:
-        msg = f"a snapshot of version {version} cannot be read: this program reads version {VERSION}"
-        raise ValueError(msg)
-    return msgspec.msgpack.decode(packed, type=kind)

@@ -19,14 +19,12 @@ from schemas.config import Config
 from schemas.outputs import Finding, MoneyRollup
 from schemas.units import US, to_nano
 
-STATE_VERSION: Final = 1
 LARGEST: Final = 2**63 - 1  # that a snapshot can hold; a bound this high says no more than that one must look
 
 
 class AccountState(Struct, array_like=True):
     """An account as plain data; None: it was closed, and what earlier facts say of it no longer counts."""
 
-    version: int
     account: Account | None
 
 
@@ -135,10 +133,10 @@ class BudgetFold:
 
     def changed(self) -> dict[tuple[str, str], AccountState]:
         """The accounts, by budget and endpoint, that changed since the last call."""
-        changed = dict.fromkeys(sorted(self._closed), AccountState(STATE_VERSION, None))
+        changed = dict.fromkeys(sorted(self._closed), AccountState(None))
         self._closed.clear()
         changed |= {
-            (name, endpoint): AccountState(STATE_VERSION, budget.ledger.accounts[endpoint])
+            (name, endpoint): AccountState(budget.ledger.accounts[endpoint])
             for name, budget in self._budgets.items()
             for endpoint in sorted(budget.ledger.changed)
         }

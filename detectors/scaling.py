@@ -22,14 +22,12 @@ from schemas.outputs import Finding, Rollup
 from schemas.topics import SCALING
 from schemas.units import US
 
-STATE_VERSION: Final = 1
 LONGEST_GAP_S: Final = 3600  # of silence that is gone through second by second, for updates of what is open
 
 
 class ScalingState(Struct, array_like=True):
     """One endpoint as plain data: what it reported since just before the first open second, and its episodes."""
 
-    version: int
     reports: list[Report]
     episodes: dict[str, Episode]
 
@@ -142,7 +140,7 @@ class ScalingFold:
 
     def _state(self, name: str) -> ScalingState:
         episodes = {rule: e.open[name] for rule, e in self._episodes.items() if name in e.open}
-        return ScalingState(STATE_VERSION, list(self._reports[name]), episodes)
+        return ScalingState(list(self._reports[name]), episodes)
 
     def restore(self, watermark: Watermark, states: Mapping[str, ScalingState]) -> None:
         """Become the fold that these were taken from. Called once, when new."""

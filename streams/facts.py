@@ -12,12 +12,16 @@ is locked, fenced or committed atomically. What holds it together:
 - After a complete checkpoint the earlier facts of what it has rewritten get a tombstone, its writer's own and
   others', if their P is not beyond its own: one further on may belong to a checkpoint that its writer is just
   completing.
+- A subject that the stage has forgotten gets no fact more, only these tombstones, and then its keys are forgotten,
+  too. An older fact of it may still turn up: the process died before the tombstones, or a zombie wrote it after
+  them. It is restored, and the stage drops it again. So the rule by which a stage forgets must be a function of
+  position and fact, and monotone: of what is dead by its newest state, every older state is dead.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -27,9 +31,9 @@ from schemas.config import Kafka
 from streams.broker import new_consumer
 from streams.errors import TidegateError
 from streams.outbox import MAX_BYTES
-from streams.stage import Fact
+from streams.stage import Fact, StateFormatError
 
-FORMAT: Final = 1
+FORMAT: Final = 2  # of a fact itself; the state in it has a format of its own: `Stage.state_format`
 PARTITION: Final = b""  # the subject of the partition's own fact
 WRITER_BYTES: Final = 12  # hexadecimal digits
 
@@ -37,10 +41,6 @@ MAX_FACT_BYTES: Final = MAX_BYTES - 1024  # room for the key's writer and the ba
 POLL_MS: Final = 500
 
 Row = tuple[bytes, bytes | None]  # key and value in the state topic
-
-
-class UnknownFormat(TidegateError):
-    """A fact that this version of tidegate cannot read; it must not be guessed."""
 
 
 class FactTooLarge(TidegateError):
@@ -53,15 +53,26 @@ class Stored(NamedTuple):
     subject: bytes
     next: int
     state: bytes
+    state_format: int
 
 
 class Restored(NamedTuple):
-    """The last complete checkpoint. `keys`: every key found of each subject, and its P."""
+    """The last complete checkpoint.
+
+    `keys`: every key found of each subject, and its P. `formats`: the format of each state, by its subject.
+    """
 
     next: int
     position: bytes | None
     facts: list[Fact]
     keys: dict[bytes, list[tuple[bytes, int]]]
+    formats: Mapping[bytes, int] = {}
+
+    def require(self, state_format: int, place: str) -> None:
+        """Refuse states that were written in another format. Raises StateFormatError, which names `place`."""
+        for subject, found in self.formats.items():
+            if found != state_format:
+                raise StateFormatError(place, subject, f"found format {found}, expected {state_format}")
 
 
 def new_writer() -> bytes:
@@ -69,67 +80,81 @@ def new_writer() -> bytes:
     return secrets.token_hex(WRITER_BYTES // 2).encode()
 
 
-def encode(subject: bytes, next_offset: int, state: bytes) -> bytes:
+def encode(subject: bytes, next_offset: int, state: bytes, state_format: int) -> bytes:
     """The value of a fact; a clear error if no broker would take it."""
-    value = msgspec.msgpack.encode((FORMAT, next_offset, state))
+    value = msgspec.msgpack.encode((FORMAT, state_format, next_offset, state))
     if len(subject) + len(value) > MAX_FACT_BYTES:
         name = subject.decode(errors="replace") or "the partition"
         raise FactTooLarge(f"the state of {name!r} takes {len(value)} bytes, more than {MAX_FACT_BYTES}")
     return value
 
 
-def decode(key: bytes, value: bytes) -> Stored:
+def decode(key: bytes, value: bytes, place: str = "") -> Stored:
     """The inverse, with the subject from the key: it may hold any byte, the writer may not."""
     subject, separator, _ = key.rpartition(b"\0")
+    if not separator or _format(value) != FORMAT:
+        raise StateFormatError(place, key, f"found a fact of format {_format(value)}, expected {FORMAT}")
     try:
-        found, next_offset, state = msgspec.msgpack.decode(value, type=tuple[int, int, bytes])
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
-        raise UnknownFormat(f"the fact {key!r} is not in format {FORMAT}: {error}") from error
-    if found != FORMAT or not separator:
-        raise UnknownFormat(f"the fact {key!r} has format {found}, this version of tidegate reads {FORMAT}")
-    return Stored(subject, next_offset, state)
+        _, state_format, next_offset, state = msgspec.msgpack.decode(value, type=tuple[int, int, int, bytes])
+    except msgspec.DecodeError as error:
+        raise StateFormatError(place, key, f"found no fact of format {FORMAT}: {error}") from error
+    return Stored(subject, next_offset, state, state_format)
 
 
-def select(rows: Iterable[Row]) -> Restored:
-    """The last complete checkpoint among the records of a state partition, in log order."""
+def _format(value: bytes) -> object:
+    """What every format begins with: an array whose first item says which it is; None if this is no such thing."""
+    try:
+        match msgspec.msgpack.decode(value):
+            case [int(found), *_]:
+                return found
+    except msgspec.DecodeError:
+        pass
+    return None
+
+
+def select(rows: Iterable[Row], place: str = "") -> Restored:
+    """The last complete checkpoint among the records of a state partition (named by `place`), in log order."""
     found: dict[bytes, Stored] = {}
     for key, value in rows:
         if value is None:
             found.pop(key, None)
         else:
-            found[key] = decode(key, value)
+            found[key] = decode(key, value, place)
     whole = max((s for s in found.values() if s.subject == PARTITION), key=lambda s: s.next, default=None)
     keys: dict[bytes, list[tuple[bytes, int]]] = {}
     for key, stored in found.items():
         keys.setdefault(stored.subject, []).append((key, stored.next))
     if whole is None:
         return Restored(0, None, [], keys)
-    return Restored(whole.next, whole.state, _newest(found.values(), whole.next), keys)
+    newest = _newest(found.values(), whole.next)
+    formats = {stored.subject: stored.state_format for stored in (whole, *newest)}
+    return Restored(whole.next, whole.state, [Fact(s.subject, s.state) for s in newest], keys, formats)
 
 
-def _newest(found: Iterable[Stored], limit: int) -> list[Fact]:
+def _newest(found: Iterable[Stored], limit: int) -> list[Stored]:
     newest: dict[bytes, Stored] = {}
     for stored in found:
         known = newest.get(stored.subject)
         if stored.next <= limit and (known is None or stored.next > known.next):
             newest[stored.subject] = stored
     newest.pop(PARTITION, None)
-    return [Fact(stored.subject, stored.state) for stored in newest.values()]
+    return list(newest.values())
 
 
 class Writer:
     """The keys of one ownership of a partition: what to write, and which facts that makes obsolete.
 
-    `known`: the keys that the log holds of each subject, and their P.
+    `known`: the keys that the log holds of each subject, and their P. `state_format`: that of the states.
     """
 
-    def __init__(self, known: dict[bytes, list[tuple[bytes, int]]], writer: bytes) -> None:
+    def __init__(self, known: dict[bytes, list[tuple[bytes, int]]], writer: bytes, state_format: int) -> None:
         self._known = known
         self._writer = writer
+        self._state_format = state_format
 
     def row(self, subject: bytes, next_offset: int, state: bytes) -> Row:
         """The fact of a subject at an offset."""
-        value = encode(subject, next_offset, state)
+        value = encode(subject, next_offset, state, self._state_format)
         key = self._key(subject, next_offset)
         keys = self._known.setdefault(subject, [])
         if (key, next_offset) not in keys:
@@ -137,12 +162,14 @@ class Writer:
         return key, value
 
     def obsolete(self, next_offset: int, subjects: Iterable[bytes]) -> list[Row]:
-        """Tombstones for the facts that the checkpoint at `next_offset`, now complete, has rewritten."""
+        """Tombstones for what the checkpoint at `next_offset`, now complete, has rewritten or left out as forgotten."""
         tombstones: list[Row] = []
         for subject in (*subjects, PARTITION):
             own, keys = self._key(subject, next_offset), self._known.get(subject, [])
             tombstones += [(key, None) for key, at in keys if at <= next_offset and key != own]
             self._known[subject] = [(key, at) for key, at in keys if at > next_offset or key == own]
+            if not self._known[subject]:
+                del self._known[subject]
         return tombstones
 
     def _key(self, subject: bytes, next_offset: int) -> bytes:
@@ -159,7 +186,7 @@ async def read(kafka: Kafka, topic: str, partition: int) -> Restored:
     await consumer.start()
     try:
         consumer.assign([tp])
-        return select(await _rows(consumer, tp))
+        return select(await _rows(consumer, tp), f"{topic}, partition {partition}")
     finally:
         await consumer.stop()
 

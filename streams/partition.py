@@ -61,7 +61,7 @@ class Partition:
         self._closed = False
         self._whole = True  # False once an apply or a send has failed half-way: nothing may be saved any more
         self._pending_config: Config | None = None
-        self._writer = facts.Writer({}, b"")
+        self._writer = facts.Writer({}, b"", stage.state_format)
         self._durable = 0
         self._rewound_at = float("-inf")
 
@@ -78,10 +78,11 @@ class Partition:
         """Become what the last complete checkpoint says."""
         begun = time.perf_counter()
         found = await facts.read(self._config.kafka, self._state_topic, self.number)
+        found.require(self.stage.state_format, f"{self._state_topic}, partition {self.number}")
         if found.position is not None:
             self.stage.restore(found.position, found.facts)
         self.next = self._durable = found.next
-        self._writer = facts.Writer(found.keys, facts.new_writer())
+        self._writer = facts.Writer(found.keys, facts.new_writer(), self.stage.state_format)
         took = time.perf_counter() - begun
         self._metrics.restore.labels(self.topic).set(took)
         tell = self._log.info if found.next else self._log.debug
@@ -124,7 +125,8 @@ class Partition:
                 return None
             with self._metrics.checkpoint.labels(self.topic).time():
                 await self._write(taken)
-            self._metrics.facts.labels(self.topic).inc(len(taken.facts) + 1)
+            written = sum(fact.state is not None for fact in taken.facts)
+            self._metrics.facts.labels(self.topic).inc(written + 1)
             return taken.next
 
     def close(self) -> None:
@@ -196,8 +198,9 @@ class Partition:
 
     async def _write(self, taken: Checkpoint) -> None:
         await self._outbox.flushed()
-        for n, fact in enumerate(taken.facts):
-            await self._send_row(self._writer.row(fact.subject, taken.next, fact.state))
+        for n, (subject, state) in enumerate(taken.facts):
+            if state is not None:
+                await self._send_row(self._writer.row(subject, taken.next, state))
             if n % FACTS_A_TURN == 0:
                 await asyncio.sleep(0)
         await self._outbox.flushed()

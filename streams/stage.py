@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from schemas.config import Config
 from schemas.topics import Record
+from streams.errors import TidegateError
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
@@ -34,10 +35,24 @@ class Applied(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """The state of one subject (an endpoint, a budget's account ...) after all records below the position."""
+    """The state of one subject (an endpoint, a budget's account ...) after all records below the position.
+
+    None: it is forgotten.
+    """
 
     subject: bytes
-    state: bytes
+    state: bytes | None
+
+
+class StateFormatError(TidegateError):
+    """A state was written in another format than this version of tidegate reads. It must not be guessed."""
+
+    def __init__(self, place: str, subject: bytes, found: str) -> None:
+        name = subject.decode(errors="backslashreplace") or "the partition itself"
+        super().__init__(
+            f"{place}: the state of {name!r} cannot be read: {found}. Run the version of tidegate that wrote it, or"
+            " start without it: docs/operations.md, Upgrades"
+        )
 
 
 class Stage(Protocol):
@@ -46,6 +61,10 @@ class Stage(Protocol):
     However the log is cut into batches, the concatenated outgoing records and the facts are the same.
     """
 
+    @property
+    def state_format(self) -> int:
+        """Stands beside each state; to be raised whenever the shape or the meaning of a state changes."""
+
     def apply(self, records: Sequence[Record]) -> Applied:
         """Fold records that follow on from those before, in log order. Any exception is a bug: stop loudly."""
 
@@ -53,13 +72,17 @@ class Stage(Protocol):
         """What only the wall clock can know, written as records that a stage will read. Changes no state."""
 
     def changed(self) -> list[Fact]:
-        """The subjects whose state changed since the last call."""
+        """The subjects whose state changed since the last call, those that were forgotten among them."""
 
     def position(self) -> bytes:
         """The partition's own state: its watermark and whatever belongs to no one subject."""
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
-        """Become what `position()` and the newest `changed()` of every subject described. Called once, when new."""
+        """Become what `position()` and the newest `changed()` of every subject described. Called once, when new.
+
+        Facts of subjects that were forgotten may be among these (`facts.py`): whatever rule forgot them has to
+        drop them again, and the next `changed()` has to say so.
+        """
 
     def reconfigure(self, config: Config) -> None:
         """Take a new configuration from the next record on."""

@@ -27,8 +27,7 @@ from schemas.events import BadEvent, Billing, Request, Scaling
 from schemas.outputs import Alert, Command, Finding, MoneyRollup, Rollup
 from schemas.topics import ALERTS, BILLING, COMMANDS, DEAD_LETTERS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record
 from schemas.units import US
-from streams.errors import TidegateError
-from streams.stage import Applied, Fact, Outgoing, Stage
+from streams.stage import Applied, Fact, Outgoing, Stage, StateFormatError
 
 Value = Finding | Command | Alert | Rollup | BadEvent
 Counts = Counter[tuple[str, ...]]
@@ -45,6 +44,8 @@ class Folded(NamedTuple):
 
 class CoreStage(ABC):
     """One partition of one topic, folded by the core."""
+
+    state_format = 1
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic, self.partition = topic, partition
@@ -85,6 +86,16 @@ class CoreStage(ABC):
 
     def tick(self, now_us: int) -> list[Outgoing]:  # noqa: ARG002 -- most stages need no clock
         return []
+
+    def _states(self, facts: Sequence[Fact], kind: type[T]) -> dict[str, T]:
+        return {subject.decode(): self._decode(state, kind, subject) for subject, state in facts if state is not None}
+
+    def _decode(self, state: bytes, kind: type[T], subject: bytes = b"") -> T:
+        try:
+            return msgspec.msgpack.decode(state, type=kind)
+        except msgspec.DecodeError as e:
+            place = f"{self.topic}, partition {self.partition}"
+            raise StateFormatError(place, subject, f"expected {kind}, {e}") from e
 
 
 def encode(value: Finding | Command | Alert | Rollup) -> bytes:
@@ -160,7 +171,7 @@ class RequestStage(InputStage[Request]):
         return _facts(self._fold.changed())
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
-        self._fold.restore(_decode(position, Watermark), _states(facts, EndpointState))
+        self._fold.restore(self._decode(position, Watermark), self._states(facts, EndpointState))
 
 
 class ScalingStage(InputStage[Scaling]):
@@ -177,7 +188,7 @@ class ScalingStage(InputStage[Scaling]):
         return _facts(self._fold.changed())
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
-        self._fold.restore(_decode(position, Watermark), _states(facts, ScalingState))
+        self._fold.restore(self._decode(position, Watermark), self._states(facts, ScalingState))
 
 
 class BillingStage(InputStage[Billing]):
@@ -196,7 +207,7 @@ class BillingStage(InputStage[Billing]):
         return []
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:  # noqa: ARG002 -- it keeps none
-        self._fold.watermark = _decode(position, Watermark)
+        self._fold.watermark = self._decode(position, Watermark)
 
 
 class BudgetStage(CoreStage):
@@ -234,9 +245,10 @@ class BudgetStage(CoreStage):
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
         accounts: dict[tuple[str, str], AccountState] = {}
         for subject, state in facts:
-            budget, _, endpoint = subject.decode().partition("\0")
-            accounts[budget, endpoint] = _decode(state, AccountState)
-        self._fold.restore(_decode(position, dict[str, BudgetState]), accounts)
+            if state is not None:
+                budget, _, endpoint = subject.decode().partition("\0")
+                accounts[budget, endpoint] = self._decode(state, AccountState, subject)
+        self._fold.restore(self._decode(position, dict[str, BudgetState]), accounts)
 
     def reconfigure(self, config: Config) -> None:
         self._fold.reconfigure(config)
@@ -281,7 +293,7 @@ class ActionStage(CoreStage):
         return self._fold.position()
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
-        self._fold.restore(position, [(subject, state) for subject, state in facts])
+        self._fold.restore(position, [(subject, state) for subject, state in facts if state is not None])
 
     def reconfigure(self, config: Config) -> None:
         self._fold.reconfigure(config)
@@ -320,24 +332,8 @@ class _Reader(Generic[T]):
                 values.append(bad_event(record, e.why, str(e)))
 
 
-class StateFormatError(TidegateError):
-    """A snapshot was written in a format that this version does not read."""
-
-
 def _facts(states: Mapping[str, msgspec.Struct]) -> list[Fact]:
     return [Fact(name.encode(), msgspec.msgpack.encode(state)) for name, state in states.items()]
-
-
-def _states(facts: Sequence[Fact], kind: type[T]) -> dict[str, T]:
-    return {subject.decode(): _decode(state, kind) for subject, state in facts}
-
-
-def _decode(state: bytes, kind: type[T]) -> T:
-    try:
-        return msgspec.msgpack.decode(state, type=kind)
-    except msgspec.DecodeError as e:
-        msg = f"snapshot of another version of tidegate: expected {kind}, {e}; see docs/guarantees.md"
-        raise StateFormatError(msg) from e
 
 
 def _in_log_order(bad: Sequence[BadEvent]) -> list[BadEvent]:

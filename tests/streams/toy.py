@@ -22,6 +22,8 @@ EACH = 10  # a record of output every so many records of a key
 class ToyStage:
     """Sums the values of each key; what it writes depends on all that came before."""
 
+    state_format = 1
+
     def __init__(self, partition: int, slow_s: float = 0.0) -> None:
         self.partition = partition
         self.slow_s = slow_s
@@ -35,7 +37,10 @@ class ToyStage:
         for record in records:
             if record.value == b"bug":
                 raise ZeroDivisionError("a bug of the core")
-            outgoing += self._count(record.key or b"", int(record.value or 0))
+            if record.value == b"forget":
+                self._forget(record.key or b"")
+            else:
+                outgoing += self._count(record.key or b"", int(record.value or 0))
         self.applied += len(records)
         if self.slow_s:
             time.sleep(self.slow_s)
@@ -48,7 +53,7 @@ class ToyStage:
     def changed(self) -> list[Fact]:
         """The keys counted since."""
         dirty, self.dirty = self.dirty, set()
-        return [Fact(key, msgspec.msgpack.encode(self.sums[key])) for key in sorted(dirty)]
+        return [Fact(key, self._state(key)) for key in sorted(dirty)]
 
     def position(self) -> bytes:
         """How many records were ever applied."""
@@ -57,7 +62,7 @@ class ToyStage:
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
         """The inverse of the two."""
         self.applied = msgspec.msgpack.decode(position, type=int)
-        self.sums = {fact.subject: msgspec.msgpack.decode(fact.state, type=tuple[int, int]) for fact in facts}
+        self.sums = {subject: msgspec.msgpack.decode(state, type=tuple[int, int]) for subject, state in facts if state}
 
     def reconfigure(self, config: Config) -> None:
         """Nothing to configure."""
@@ -66,6 +71,13 @@ class ToyStage:
     def event_time_us(self) -> int | None:
         """It knows no time."""
         return None
+
+    def _state(self, key: bytes) -> bytes | None:
+        return msgspec.msgpack.encode(self.sums[key]) if key in self.sums else None
+
+    def _forget(self, key: bytes) -> None:
+        del self.sums[key]
+        self.dirty.add(key)
 
     def _count(self, key: bytes, value: int) -> list[Outgoing]:
         n, total = self.sums.get(key, (0, 0))
