@@ -85,6 +85,7 @@ Pattern = Annotated[str, Meta(min_length=1)]
 # msgspec keeps ranges for its own types only: a duration's range travels in `extra`, under the same names
 Lasting = Annotated[Seconds, Meta(extra={"gt": 0})]
 Lateness = Annotated[Seconds, Meta(extra={"ge": 1, "le": 60, "multiple_of": 1})]
+Silence = Annotated[Seconds, Meta(extra={"ge": 7200})]  # no rule looks back further than two hours of silence
 
 
 class Section(Struct, frozen=True, kw_only=True):
@@ -123,10 +124,15 @@ class Http(Section, frozen=True):
 
 
 class Input(Section, frozen=True):
-    """How events are read: how late one may be, and how far ahead of the log's clock its time may lie."""
+    """How events are read: how late one may be, and how far ahead of the log's clock its time may lie.
+
+    And how long it is remembered of whom they told: see "What is forgotten, and when" in docs/guarantees.md.
+    """
 
     lateness: Lateness = Seconds(10)
     max_future: Seconds = Seconds(300)
+    forget_after: Silence = Seconds(8 * 86400)  # of silence; a week, so that weekly jobs keep what is known of them
+    max_endpoints: Annotated[int, Meta(ge=1)] = 100_000  # of one partition; beyond, the longest silent are forgotten
 
 
 class RuleSettings(Section, frozen=True):

@@ -97,14 +97,14 @@ class Shell:
     def __init__(self, topic: str, config: Config) -> None:
         self._topic, self._config = topic, config
         self.stage = stage_of(topic, config)
-        self.facts: dict[bytes, bytes] = {}  # the newest of every subject, as a compacted log keeps them
+        self.facts: dict[bytes, bytes] = {}  # the newest of every subject; of a forgotten one its last, as zombies may
         self.out: list[Outgoing] = []
 
     def apply(self, records: Sequence[Entry]) -> None:
         self.out += self.stage.apply(records).outgoing
 
     def restart(self) -> None:
-        self.facts.update(self.stage.changed())
+        self.facts.update((subject, state) for subject, state in self.stage.changed() if state is not None)
         position = self.stage.position()
         self.stage = stage_of(self._topic, self._config)
         self.stage.restore(position, [Fact(*fact) for fact in sorted(self.facts.items())])

@@ -138,6 +138,18 @@ def test_a_checkpoint_can_be_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     assert second.producer.rows(COMMANDS) == whole.producer.rows(COMMANDS) != []
 
 
+def test_a_forgotten_subject_leaves_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its facts are buried once the checkpoint without it is complete."""
+    first = Bench(monkeypatch)
+    first.play(chunk(0, 5), checkpoint=True)
+    rows = first.producer.rows(REQUESTS + STATE)
+    second = Bench(monkeypatch, select(rows))
+    second.play(Chunk(5, 7, [Row(5, key=b"k", value=b"forget"), Row(6, key=b"other", value=b"1")]), checkpoint=True)
+    restored = select(rows + second.producer.rows(REQUESTS + STATE))
+    assert (restored.next, [fact.subject for fact in restored.facts]) == (7, [b"other"])
+    assert restored.keys.keys() == {b"other", facts.PARTITION}
+
+
 def test_nothing_new_is_not_saved_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A quiet partition costs nothing."""
     bench = Bench(monkeypatch)
