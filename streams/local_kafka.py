@@ -119,10 +119,24 @@ class LocalKafka:
         """Whether the broker's process is alive."""
         return self._broker is not None and self._broker.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """The broker's process; None while it is down."""
+        return None if self._broker is None else self._broker.pid
+
+    @property
+    def pid(self) -> int:
+        """The broker's process."""
+        if self._broker is None:
+            message = "this Kafka does not run"
+            raise KafkaUnavailableError(message)
+        return self._broker.pid
+
     def start(self) -> None:
         """Start the broker, on the folder and the port it had before, if any; return when it answers."""
         if self.running:
             return
+        self.kill()  # of one that died by itself the watchdog still waits, to remove the folder
         try:
             if self.folder is None:
                 self._start_new()

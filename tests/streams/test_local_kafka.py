@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import subprocess
@@ -221,3 +222,17 @@ def test_an_open_port_alone_is_no_answer() -> None:
     assert not local_kafka._names_a_live_broker(correlation + brokers + b"..other..", "mine")
     assert not local_kafka._names_a_live_broker(correlation + b"\0\0\0\0" + b"..mine..", "mine")
     assert not local_kafka._names_a_live_broker(b"", "mine")
+
+
+def test_a_broker_that_died_by_itself_starts_again_on_what_it_had(new_kafka: NEW_KAFKA) -> None:
+    """Its watchdog, which would remove the folder, is dismissed first."""
+    kafka = new_kafka()
+    folder = kafka.folder
+    assert folder is not None
+    os.kill(kafka.pid, signal.SIGKILL)
+    assert _eventually(lambda: not kafka.running)
+    kafka.start()
+    gc.collect()  # a pipe that nobody holds any more is closed
+    assert kafka.running
+    assert (folder / "data").is_dir()
+    asyncio.run(_write(kafka.address, b"letter"))
