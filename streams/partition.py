@@ -82,11 +82,12 @@ class Partition:
         if found.position is not None:
             self.stage.restore(found.position, found.facts)
         self.next = self._durable = found.next
-        self._writer = facts.Writer(found.keys, facts.new_writer(), self.stage.state_format)
+        writer = facts.new_writer()
+        self._writer = facts.Writer(found.keys, writer, self.stage.state_format)
         took = time.perf_counter() - begun
         self._metrics.restore.labels(self.topic).set(took)
         tell = self._log.info if found.next else self._log.debug
-        tell("restored", next=self.next, facts=len(found.facts), seconds=round(took, 3))
+        tell("restored", next=self.next, facts=len(found.facts), writer=writer.decode(), seconds=round(took, 3))
         self._restored.set()
         if self._pending_config is not None:
             self.stage.reconfigure(self._pending_config)
