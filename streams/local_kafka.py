@@ -124,14 +124,6 @@ class LocalKafka:
         """The broker's process; None while it is down."""
         return None if self._broker is None else self._broker.pid
 
-    @property
-    def pid(self) -> int:
-        """The broker's process."""
-        if self._broker is None:
-            message = "this Kafka does not run"
-            raise KafkaUnavailableError(message)
-        return self._broker.pid
-
     def start(self) -> None:
         """Start the broker, on the folder and the port it had before, if any; return when it answers."""
         if self.running:

@@ -229,10 +229,11 @@ def test_a_broker_that_died_by_itself_starts_again_on_what_it_had(new_kafka: NEW
     kafka = new_kafka()
     folder = kafka.folder
     assert folder is not None
+    assert kafka.pid is not None
     os.kill(kafka.pid, signal.SIGKILL)
     assert _eventually(lambda: not kafka.running)
     kafka.start()
     gc.collect()  # a pipe that nobody holds any more is closed
     assert kafka.running
     assert (folder / "data").is_dir()
-    asyncio.run(_write(kafka.address, b"letter"))
+    asyncio.run(_write(kafka.address, b"letter" * 100))
