@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from msgspec import Meta, Struct, field, structs
 
 from schemas.outputs import Action, Mode, Severity
+from schemas.topics import Place
 
 _UNITS: Final = {
     "d": Decimal(86400),
@@ -131,8 +132,14 @@ class Input(Section, frozen=True):
 
     lateness: Lateness = Seconds(10)
     max_future: Seconds = Seconds(300)
+    skip: tuple[Pattern, ...] = ()  # places of records (`Place`) that no stage is to read
     forget_after: Silence = Seconds(8 * 86400)  # of silence; a week, so that weekly jobs keep what is known of them
     max_endpoints: Annotated[int, Meta(ge=1)] = 100_000  # of one partition; beyond, the longest silent are forgotten
+
+    def skipped(self, topic: str, partition: int) -> frozenset[int]:
+        """The offsets of a partition that are to be passed over."""
+        places = map(Place.parse, self.skip)
+        return frozenset(place.offset for place in places if (place.topic, place.partition) == (topic, partition))
 
 
 class RuleSettings(Section, frozen=True):

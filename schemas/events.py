@@ -84,7 +84,7 @@ Event = Request | Scaling | Billing
 
 
 class Why(StrEnum):
-    """Why an event could not be read: header `error.type` of the dead letter, and the metric's label."""
+    """Why an event was not read: header `error.type` of the dead letter, and the metric's label."""
 
     EMPTY = "empty"
     MALFORMED = "malformed"
@@ -93,6 +93,7 @@ class Why(StrEnum):
     CLOUDEVENT = "cloudevent"
     FUTURE = "future"
     TOO_LARGE = "too_large"
+    SKIPPED = "skipped"
 
 
 class BadEvent(Struct, frozen=True, gc=False):

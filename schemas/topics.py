@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol, Self
 
 REQUESTS: Final = "inference.requests.v1"
 SCALING: Final = "inference.scaling.v1"
@@ -15,8 +16,35 @@ COMMANDS: Final = "control.commands.v1"
 RESULTS: Final = "control.results.v1"
 APPROVALS: Final = "control.approvals.v1"
 ALERTS: Final = "alerts.v1"
+STAGES: Final = (*INPUTS, ROLLUPS, FINDINGS)  # read by a stage, with a state and dead letters beside
 STATE: Final = ".state"  # suffix: snapshots of the stage that reads the topic, compacted
 DEAD_LETTERS: Final = ".dlq"  # suffix: what could not be read
+
+
+_PLACE: Final = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>\d+)@(?P<offset>\d+)", re.ASCII)
+
+
+class Place(NamedTuple):
+    """Where a record lies, its topic without prefix; written `inference.requests.v1/2@12345`."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read what `str` writes. Raises ValueError.
+
+        >>> Place.parse("inference.requests.v1/2@12345").offset
+        12345
+        """
+        found = _PLACE.fullmatch(text)
+        if found is None:
+            raise ValueError(f"expected TOPIC/PARTITION@OFFSET, such as {REQUESTS}/2@12345, got {text!r}")
+        return cls(found["topic"], int(found["partition"]), int(found["offset"]))
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}@{self.offset}"
 
 
 class Record(Protocol):

@@ -10,7 +10,9 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from schemas.config import Config, Mode, Security
+from schemas.topics import STAGES, Place
 from streams.typed_yaml import Report
+from streams.values import nearest
 
 _SERVERS: Final = re.compile(r"\s*[^\s,:/]+:\d{1,5}\s*|\s*\[[0-9a-fA-F:.]+\]:\d{1,5}\s*")
 RENEWABLE_S: Final = 150.0  # half of a lifetime must hold a minute, and some delay
@@ -21,6 +23,7 @@ def check_meaning(config: Config, report: Report) -> None:
     """Report what is wrong with the whole; warnings only where there is no error left to cause them."""
     _servers(config, report)
     _security(config.kafka.security, report)
+    _skip(config.input.skip, report)
     if report.has_error():
         return
     _same_everywhere(config, report)
@@ -49,6 +52,19 @@ def _security(security: Security, report: Report) -> None:
         report.error((*path, "password"), f"{sasl}, or password_file")
     if security.key_file and not security.certificate_file and not report.is_wrong((*path, "certificate_file")):
         report.error((*path, "key_file"), "is of no use without certificate_file")
+
+
+def _skip(skip: tuple[str, ...], report: Report) -> None:
+    for index, text in enumerate(skip):
+        path = ("input", "skip", index)
+        try:
+            place = Place.parse(text)
+        except ValueError as error:
+            report.error(path, str(error))
+            continue
+        if place.topic not in STAGES:
+            message = f"no stage reads the topic '{place.topic}' (without prefix){nearest(place.topic, STAGES)}"
+            report.error(path, message)
 
 
 def _same_everywhere(config: Config, report: Report) -> None:

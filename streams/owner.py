@@ -168,8 +168,10 @@ class PartitionOwner:
         async def rewind(offset: int) -> int:
             return await cast(LaneConsumer, self.app.consumer).rewind(tp, offset)
 
-        stage = self._stages(topic, tp.partition, self.config)
-        return Partition(topic, tp.partition, stage, Links(self.config, self.metrics, outbox, rewind))
+        def new_stage() -> Stage:
+            return self._stages(topic, tp.partition, self.config)
+
+        return Partition(topic, tp.partition, Links(self.config, self.metrics, outbox, rewind, new_stage))
 
     def _drop(self) -> None:
         for _, partition in self._owned.values():

@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import groupby
 from typing import Final, NamedTuple
 
 import structlog
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from schemas.config import Config
-from schemas.topics import STATE, Record
+from schemas.topics import DEAD_LETTERS, STATE, Place, Record
 from schemas.units import US
-from streams import facts
+from streams import culprit, facts
+from streams.dead_letters import DeadLetters
+from streams.errors import TidegateError
 from streams.lane import Chunk
 from streams.metrics import Metrics
 from streams.outbox import Outbox
-from streams.stage import Fact, Outgoing, Stage
+from streams.skipping import Apply, passing_over
+from streams.stage import Applied, Fact, Outgoing, Stage
 
 REWIND_AGAIN_S: Final = 2.0  # chunks from before a rewind are dropped that long, before it is asked for again
 FACTS_A_TURN: Final = 500  # facts sent between two turns of the loop
+SEARCH_S: Final = 60.0  # for the record that the core failed at
+TRUNCATED_S: Final = 5.0  # a log that ends too early for so long is no leader that still catches up
 
 log = structlog.get_logger("tidegate.partition")
 
@@ -37,6 +44,7 @@ class Links(NamedTuple):
     metrics: Metrics
     outbox: Outbox
     rewind: Callable[[int], Awaitable[int]]  # read again from this offset; where it really goes on
+    new_stage: Callable[[], Stage]
 
 
 class Checkpoint(NamedTuple):
@@ -47,13 +55,20 @@ class Checkpoint(NamedTuple):
     facts: list[Fact]
 
 
+class LogTruncated(TidegateError):
+    """The log is not the one that the state was made of: it was created again, or has lost what was applied."""
+
+
 class Partition:
     """`topic` is without prefix. Nothing is folded before `restore()`, nothing after `close()`."""
 
-    def __init__(self, topic: str, number: int, stage: Stage, links: Links) -> None:
-        self.topic, self.number, self.stage = topic, number, stage
+    def __init__(self, topic: str, number: int, links: Links) -> None:
+        self.topic, self.number = topic, number
         self.next = 0
-        self._config, self._metrics, self._outbox, self._rewind = links
+        self._config, self._metrics, self._outbox, self._rewind, self._new_stage = links
+        self.stage = links.new_stage()
+        self._skip = links.config.input.skipped(topic, number)
+        self._apply = self._apply_of(self.stage)
         self._log = log.bind(topic=topic, partition=number)
         self._turn = asyncio.Lock()
         self._restored = asyncio.Event()
@@ -61,9 +76,10 @@ class Partition:
         self._closed = False
         self._whole = True  # False once an apply or a send has failed half-way: nothing may be saved any more
         self._pending_config: Config | None = None
-        self._writer = facts.Writer({}, b"", stage.state_format)
+        self._writer = facts.Writer({}, b"", self.stage.state_format)
         self._durable = 0
         self._rewound_at = float("-inf")
+        self._truncated_at: float | None = None  # since when the log ends before `next`
 
     @property
     def ready(self) -> bool:
@@ -71,8 +87,12 @@ class Partition:
         return self._restored.is_set()
 
     @property
+    def _source_topic(self) -> str:
+        return self._config.kafka.topic_prefix + self.topic
+
+    @property
     def _state_topic(self) -> str:
-        return self._config.kafka.topic_prefix + self.topic + STATE
+        return self._source_topic + STATE
 
     async def restore(self) -> None:
         """Become what the last complete checkpoint says."""
@@ -112,14 +132,14 @@ class Partition:
 
     async def tick(self, now_us: int) -> None:
         """Send what only the wall clock can know."""
-        if self.ready:
+        if self.ready and not self._closed:
             async with self._turn:
                 if not self._closed:
                     await self._send(self.stage.tick(now_us))
 
     async def checkpoint(self) -> int | None:
         """Make all that is applied durable: the offset that may be committed, None if nothing was new."""
-        if not self.ready:
+        if not self.ready or self._closed:
             return None
         async with self._saving:  # one at a time: what it makes obsolete counts on the one before
             if (taken := await self._take()) is None:
@@ -137,14 +157,30 @@ class Partition:
         self._metrics.forget(self.topic, self.number)
 
     def measure(self, log_end: int | None, now_us: int) -> None:
-        """Tell the metrics how far behind this partition is; once closed that is another worker's to tell."""
+        """Tell the metrics how far behind this partition is; once closed that is another worker's to tell.
+
+        Raises LogTruncated once the log ends before what was applied, and does not grow again.
+        """
         if self._closed:
             return
-        if self.ready and log_end is not None and log_end < self.next:
-            self._log.error("the log ends before what was applied: was it recreated?", log_end=log_end, next=self.next)
+        if self.ready and log_end is not None:
+            self._check_end(log_end)
         seen_us = self.stage.event_time_us
         records = None if log_end is None else log_end - self.next
         self._metrics.lag(self.topic, self.number, records, None if seen_us is None else (now_us - seen_us) / US)
+
+    def _check_end(self, log_end: int) -> None:
+        if log_end >= self.next:
+            self._truncated_at = None
+            return
+        now = time.monotonic()
+        self._truncated_at = self._truncated_at or now
+        if now - self._truncated_at >= TRUNCATED_S:
+            raise LogTruncated(
+                f"partition {self.number} of {self._source_topic} ends at offset {log_end}, but its state has applied"
+                f" all below {self.next}: the topic was created again, or its brokers lost data; see"
+                " docs/operations.md, A log that was lost"
+            )
 
     async def _read_again(self) -> None:
         now = time.monotonic()
@@ -166,29 +202,50 @@ class Partition:
             self._metrics.gaps.labels(self.topic).inc(holes)
         self._whole = False
         if records:
-            with self._naming(records), self._metrics.batch.labels(self.topic).time():
-                applied = self.stage.apply(records)
+            applied = await self._applied(records)
             self._metrics.count(self.topic, applied.counts)
             await self._send(applied.outgoing)
         self.next = chunk.end
         self._whole = True
         self._rewound_at = float("-inf")  # a gap from here on is another one
 
-    @contextmanager
-    def _naming(self, records: Sequence[Record]) -> Iterator[None]:
-        applied = False
+    def _apply_of(self, stage: Stage) -> Apply:
+        return passing_over(stage.apply, self._skip, DeadLetters(self.topic, self.number))
+
+    async def _applied(self, records: Sequence[Record]) -> Applied:
         try:
-            yield
-            applied = True
-        finally:
-            if not applied:  # a bug: it goes on up, and stops the worker
-                first, last = records[0].offset, records[-1].offset
-                self._log.critical("the core failed", first_offset=first, last_offset=last)
+            with self._metrics.batch.labels(self.topic).time():
+                return self._apply(records)
+        except Exception:  # a bug: it goes on up, and stops the worker
+            self._log.critical("the core failed", first_offset=records[0].offset, last_offset=records[-1].offset)
+            self.close()  # so that nothing waits for what comes now
+            await self._name_culprit(records)
+            raise
+
+    async def _name_culprit(self, records: Sequence[Record]) -> None:
+        scene = culprit.Scene(
+            self._config.kafka, TopicPartition(self._source_topic, self.number), self._new_stage, self._apply_of
+        )
+        try:
+            offset = await asyncio.wait_for(culprit.find(scene, records), SEARCH_S)
+        except (KafkaError, TidegateError, TimeoutError) as error:
+            self._log.warning("the record that it failed at was not found", reason=str(error) or repr(error))
+            return
+        if offset is None:
+            self._log.critical("no record makes the core fail by itself, only all of them together")
+            return
+        place = Place(self.topic, self.number, offset)
+        skip = f'input: {{skip: ["{place}"]}}'
+        self._log.critical("the core fails at this record", offset=offset, to_pass_over_it=skip)
 
     async def _send(self, outgoing: Sequence[Outgoing]) -> None:
         prefix = self._config.kafka.topic_prefix
-        for topic, key, value, headers in outgoing:
-            await self._outbox.send(prefix + topic, key, value, headers=headers)
+        for topic, some in groupby(outgoing, key=_topic):
+            if topic.endswith(DEAD_LETTERS):
+                await self._outbox.send_many(prefix + topic, list(some))
+                continue
+            for _, key, value, headers in some:
+                await self._outbox.send(prefix + topic, key, value, headers=headers)
 
     async def _take(self) -> Checkpoint | None:
         async with self._turn:
@@ -212,3 +269,7 @@ class Partition:
 
     async def _send_row(self, row: facts.Row) -> None:
         await self._outbox.send(self._state_topic, *row, partition=self.number)
+
+
+def _topic(outgoing: Outgoing) -> str:
+    return outgoing.topic

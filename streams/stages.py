@@ -19,14 +19,15 @@ from actions import ActionFold
 from detectors import BillingFold, BudgetFold, RequestFold, ScalingFold, budget_rules, request_rules, scaling_rules
 from detectors.budgets import AccountState, BudgetState
 from detectors.requests import EndpointState
-from detectors.scaling import ScalingState
+from detectors.scaling import ScalingPosition, ScalingState
 from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.decode import Decoded, Decoder, Unreadable, bad_event, parse
 from schemas.events import BadEvent, Billing, Request, Scaling
 from schemas.outputs import Alert, Command, Finding, MoneyRollup, Rollup
-from schemas.topics import ALERTS, BILLING, COMMANDS, DEAD_LETTERS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record
+from schemas.topics import ALERTS, BILLING, COMMANDS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record
 from schemas.units import US
+from streams.dead_letters import DeadLetters
 from streams.stage import Applied, Fact, Outgoing, Stage, StateFormatError
 
 Value = Finding | Command | Alert | Rollup | BadEvent
@@ -49,6 +50,7 @@ class CoreStage(ABC):
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic, self.partition = topic, partition
+        self._letters = DeadLetters(topic, partition)
 
     @abstractmethod
     def fold(self, records: Sequence[Record]) -> Folded:
@@ -71,18 +73,7 @@ class CoreStage(ABC):
             case Rollup():
                 return Outgoing(ROLLUPS, value.budget.encode(), encode(value))
             case BadEvent():
-                return self._dead_letter(value)
-
-    def _dead_letter(self, bad: BadEvent) -> Outgoing:
-        why = {
-            "error.type": bad.why,
-            "error.message": bad.message,
-            "source.topic": self.topic,
-            "source.partition": str(self.partition),
-            "source.offset": str(bad.offset),
-        }
-        headers = (*bad.headers, *((name, text.encode()) for name, text in why.items()))
-        return Outgoing(self.topic + DEAD_LETTERS, bad.key, bad.value, headers)
+                return self._letters.letter(value)
 
     def tick(self, now_us: int) -> list[Outgoing]:  # noqa: ARG002 -- most stages need no clock
         return []
@@ -188,7 +179,10 @@ class ScalingStage(InputStage[Scaling]):
         return _facts(self._fold.changed())
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
-        self._fold.restore(self._decode(position, Watermark), self._states(facts, ScalingState))
+        self._fold.restore(self._decode(position, ScalingPosition), self._states(facts, ScalingState))
+
+    def position(self) -> bytes:
+        return msgspec.msgpack.encode(self._fold.position())
 
 
 class BillingStage(InputStage[Billing]):
@@ -332,8 +326,12 @@ class _Reader(Generic[T]):
                 values.append(bad_event(record, e.why, str(e)))
 
 
-def _facts(states: Mapping[str, msgspec.Struct]) -> list[Fact]:
-    return [Fact(name.encode(), msgspec.msgpack.encode(state)) for name, state in states.items()]
+def _facts(states: Mapping[str, msgspec.Struct | None]) -> list[Fact]:
+    return [Fact(name.encode(), _packed(state)) for name, state in states.items()]
+
+
+def _packed(state: msgspec.Struct | None) -> bytes | None:
+    return None if state is None else msgspec.msgpack.encode(state)
 
 
 def _in_log_order(bad: Sequence[BadEvent]) -> list[BadEvent]:

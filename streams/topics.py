@@ -17,7 +17,7 @@ from streams.outbox import MAX_BYTES
 PARTITIONS: Final = 4  # of the inputs and the roll-ups: as many workers can share the work
 INPUT_BYTES: Final = 1024 * 1024
 DEAD_LETTER_BYTES: Final = 2 * INPUT_BYTES  # any input, and why it could not be read
-STAGES: Final = (*topics.INPUTS, topics.ROLLUPS, topics.FINDINGS)  # read by a stage, with a state beside
+STAGES: Final = topics.STAGES
 CREATE_TIMEOUT_MS: Final = 30_000
 
 _NewTopic: Any = NewTopic  # aiokafka is annotated in part only

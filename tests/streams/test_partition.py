@@ -52,9 +52,17 @@ class Bench:
         monkeypatch.setattr(facts, "read", read)
         self.rewound: list[int] = []
         self.log_start = 0
-        self.producer, self.metrics, self.stage = FakeProducer(), Metrics(), ToyStage(0)
+        self.producer, self.metrics = FakeProducer(), Metrics()
         outbox = Outbox(self.producer, self.metrics.send_retries.inc)
-        self.partition = Partition(REQUESTS, 0, self.stage, Links(Config(), self.metrics, outbox, rewind))
+        links = Links(Config(), self.metrics, outbox, rewind, lambda: ToyStage(0))
+        self.partition = Partition(REQUESTS, 0, links)
+
+    @property
+    def stage(self) -> ToyStage:
+        """What the partition folds with."""
+        stage = self.partition.stage
+        assert isinstance(stage, ToyStage)
+        return stage
 
     def play(self, *chunks: Chunk, checkpoint: bool = False) -> int | None:
         """Restore, deliver, and perhaps save: what may be committed."""
