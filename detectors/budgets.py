@@ -2,30 +2,36 @@
 
 What it decides is a function of the roll-ups' own log. A roll-up that was written twice (a worker died and its
 successor wrote it again) is dropped: within a source partition the sequence never falls.
+
+Forgotten is an endpoint of which no roll-up told for `forget_after`, as of the budget's clock, unless a bill of it
+still runs: what its last replicas cost ends there. And, when a new one comes and there are as many as the partitions
+of the inputs may have (`max_endpoints` each), the one that was silent longest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from detectors.episodes import Episode, Episodes
-from detectors.ledger import Account, Ledger
+from detectors.ledger import LARGEST, Account, Ledger
 from detectors.rule import BudgetRule
 from schemas.config import Config
 from schemas.outputs import Finding, MoneyRollup
+from schemas.recency import Heard, Marks, Recency
 from schemas.units import US, to_nano
 
-LARGEST: Final = 2**63 - 1  # that a snapshot can hold; a bound this high says no more than that one must look
+Key = tuple[str, str]  # budget and endpoint
 
 
 class AccountState(Struct, array_like=True):
     """An account as plain data; None: it was closed, and what earlier facts say of it no longer counts."""
 
     account: Account | None
+    heard: Heard
 
 
 class BudgetState(Struct, array_like=True):
@@ -37,11 +43,13 @@ class BudgetState(Struct, array_like=True):
     sequences: dict[str, int]
     episodes: dict[str, Episode]
     rules: dict[str, msgspec.Raw]
+    marks: Marks
 
 
 class _Budget:
     def __init__(self) -> None:
         self.ledger = Ledger()
+        self.recency = Recency()
         self.sequences: dict[str, int] = {}  # "source/partition" -> the last one taken
         self.asked_s = -1  # the second of event time at which the rules were last asked
 
@@ -55,7 +63,8 @@ class BudgetFold:
         self._rules = {rule.rule: rule(config) for rule in rules}
         self._episodes = {rule.rule: Episodes(rule.rule, rule.unit, of_budgets=True) for rule in rules}
         self._budgets: dict[str, _Budget] = {}
-        self._closed: set[tuple[str, str]] = set()  # accounts that facts may still tell of
+        self._closed: dict[Key, Heard] = {}  # accounts that facts may still tell of
+        self._forgotten: set[Key] = set()
         self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
@@ -64,7 +73,9 @@ class BudgetFold:
             rule.reconfigure(config)
             self._episodes[name].config_version = config.version
         for name in [name for name in self._budgets if name not in config.budgets]:
-            self._closed |= {(name, endpoint) for endpoint in self._budgets.pop(name).ledger.accounts}
+            gone = self._budgets.pop(name)
+            for endpoint in gone.ledger.accounts:
+                self._close((name, endpoint), gone.recency[endpoint])
             for episodes in self._episodes.values():
                 episodes.open.pop(name, None)
         for name, budget in self._budgets.items():
@@ -73,7 +84,7 @@ class BudgetFold:
                     budget.ledger.price(endpoint, self._price(endpoint))
                 else:
                     budget.ledger.close(endpoint)
-                    self._closed.add((name, endpoint))
+                    self._close((name, endpoint), budget.recency[endpoint])
 
     @property
     def newest_us(self) -> int:
@@ -90,19 +101,51 @@ class BudgetFold:
             self.repeated += 1
             return []
         budget.sequences[source] = rollup.seq
-        self._enter(budget.ledger, rollup)
+        self._enter(budget, rollup)
         return self._ask(rollup.budget, budget)
 
-    def _enter(self, ledger: Ledger, rollup: MoneyRollup) -> None:
+    def _enter(self, budget: _Budget, rollup: MoneyRollup) -> None:
+        ledger = budget.ledger
         ledger.advance(rollup.time_us)
+        self._forget_silent(rollup.budget, budget)
         if rollup.endpoint is None:
             return
+        if rollup.endpoint not in budget.recency:
+            self._make_room(rollup.budget, budget)
+        budget.recency.hear(rollup.endpoint, ledger.now_us)
         if rollup.endpoint not in ledger.prices:
             ledger.price(rollup.endpoint, self._price(rollup.endpoint))
         if rollup.replicas is not None:
             ledger.scale(rollup.endpoint, rollup.time_us, rollup.replicas)
         if rollup.bill is not None:
             ledger.charge(rollup.endpoint, rollup.bill)
+
+    def _forget_silent(self, name: str, budget: _Budget) -> None:
+        ledger, recency = budget.ledger, budget.recency
+        for endpoint in recency.silent(ledger.now_us - round(self._config.input.forget_after * US)):
+            account = ledger.accounts.get(endpoint)
+            if account is not None and account.is_ahead(ledger.now_us):
+                recency.hear(endpoint, ledger.now_us)
+                ledger.changed.add(endpoint)
+            else:
+                self._forget(name, budget, endpoint)
+
+    def _make_room(self, name: str, budget: _Budget) -> None:
+        partitions = {source.rpartition("/")[2] for source in budget.sequences}
+        most = self._config.input.max_endpoints * len(partitions)
+        for endpoint in budget.recency.longest_silent(most - 1):
+            self._forget(name, budget, endpoint)
+
+    def _forget(self, name: str, budget: _Budget, endpoint: str) -> None:
+        budget.recency.forget(endpoint)
+        self._closed.pop((name, endpoint), None)
+        self._forgotten.add((name, endpoint))
+        if endpoint in budget.ledger.prices:
+            budget.ledger.close(endpoint)
+
+    def _close(self, key: Key, heard: Heard) -> None:
+        self._forgotten.discard(key)
+        self._closed[key] = heard
 
     def _price(self, endpoint: str) -> int:
         price = self._config.endpoint(endpoint).price_usd_per_hour
@@ -131,12 +174,14 @@ class BudgetFold:
 
     # -- state -----------------------------------------------------------------------------------------------------
 
-    def changed(self) -> dict[tuple[str, str], AccountState]:
-        """The accounts, by budget and endpoint, that changed since the last call."""
-        changed = dict.fromkeys(sorted(self._closed), AccountState(None))
+    def changed(self) -> dict[Key, AccountState | None]:
+        """The accounts, by budget and endpoint, that changed since the last call; None: it is forgotten."""
+        changed: dict[Key, AccountState | None] = dict.fromkeys(sorted(self._forgotten))
+        changed |= {key: AccountState(None, heard) for key, heard in sorted(self._closed.items())}
+        self._forgotten.clear()
         self._closed.clear()
         changed |= {
-            (name, endpoint): AccountState(budget.ledger.accounts[endpoint])
+            (name, endpoint): AccountState(budget.ledger.accounts[endpoint], budget.recency[endpoint])
             for name, budget in self._budgets.items()
             for endpoint in sorted(budget.ledger.changed)
         }
@@ -151,30 +196,52 @@ class BudgetFold:
     def _state(self, name: str, budget: _Budget) -> BudgetState:
         return BudgetState(
             budget.ledger.now_us,
-            min(budget.ledger.upper_nano, LARGEST),
+            min(budget.ledger.upper_nano, LARGEST),  # a bound this high says no more than that one must look
             budget.asked_s,
             dict(budget.sequences),
             {rule: episodes.open[name] for rule, episodes in self._episodes.items() if name in episodes.open},
             {n: msgspec.Raw(msgspec.msgpack.encode(rule.snapshot(name))) for n, rule in self._rules.items()},
+            budget.recency.marks,
         )
 
-    def restore(self, budgets: Mapping[str, BudgetState], accounts: Mapping[tuple[str, str], AccountState]) -> None:
+    def restore(self, budgets: Mapping[str, BudgetState], accounts: Mapping[Key, AccountState]) -> None:
         """Become the fold that these were taken from. Called once, when new."""
         for name, state in budgets.items():
             if name in self._config.budgets:
                 self._restore(name, state)
+        by_budget: dict[str, dict[str, AccountState]] = {name: {} for name in self._budgets}
         for (name, endpoint), kept in accounts.items():
-            if kept.account is None:
-                continue
-            if name in self._budgets and self._config.budgets[name].covers(endpoint):
-                self._budgets[name].ledger.adopt(endpoint, self._price(endpoint), kept.account)
+            by_budget.setdefault(name, {})[endpoint] = kept
+        for name, own in by_budget.items():
+            if name in self._budgets:
+                self._adopt(name, self._budgets[name], own)
             else:
-                self._closed.add((name, endpoint))
-        for budget in self._budgets.values():
-            budget.ledger.mind_prices()
+                self._leave(name, own)
+
+    def _adopt(self, name: str, budget: _Budget, accounts: Mapping[str, AccountState]) -> None:
+        heard = {endpoint: kept.heard for endpoint, kept in accounts.items()}
+        self._forgotten |= {(name, endpoint) for endpoint in budget.recency.restore(budget.recency.marks, heard)}
+        covers = self._config.budgets[name].covers
+        for endpoint, kept in accounts.items():
+            if kept.account is None or endpoint not in budget.recency:
+                continue
+            if covers(endpoint):
+                budget.ledger.adopt(endpoint, self._price(endpoint), kept.account)
+            else:
+                self._closed[name, endpoint] = kept.heard
+        budget.ledger.mind()
+
+    def _leave(self, name: str, accounts: Mapping[str, AccountState]) -> None:
+        """The budget is not there any more: first its accounts are closed; at the restart after, nothing needs them."""
+        for endpoint, kept in accounts.items():
+            if kept.account is None:
+                self._forgotten.add((name, endpoint))
+            else:
+                self._closed[name, endpoint] = kept.heard
 
     def _restore(self, name: str, state: BudgetState) -> None:
         budget = self._budgets[name] = _Budget()
+        budget.recency.marks = state.marks
         budget.ledger.now_us, budget.ledger.upper_nano = state.now_us, state.upper_nano
         budget.asked_s, budget.sequences = state.asked_s, state.sequences
         for rule, kept in state.rules.items():

@@ -85,6 +85,14 @@ class Episodes:
             return self._finding(subject, Status.RESOLVED, end_us, reading, episode)
         return self._update(subject, end_us, reading, episode)
 
+    def due_us(self, subject: str, settings: RuleSettings) -> float:
+        """Until when an open episode has nothing to say while every reading is like the last one."""
+        episode = self.open[subject]
+        update_us = episode.updated_us + UPDATE_EVERY_US
+        if episode.low_since_us is None:
+            return update_us
+        return min(update_us, episode.low_since_us + settings.resolve_after * US)
+
     def _update(self, subject: str, at_us: int, reading: Reading, episode: Episode) -> Finding | None:
         worse = reading.anomaly > 1 and reading.severity.rank > episode.severity.rank
         if not worse and at_us - episode.updated_us < UPDATE_EVERY_US:

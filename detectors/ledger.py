@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from itertools import groupby
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
-from schemas.outputs import Bill
+from schemas.outputs import Bill, derive_id
 from schemas.units import HOUR_US, US
 
 WINDOW_US: Final = HOUR_US
@@ -25,13 +26,16 @@ LATENESS_US: Final = 300 * US  # a report may come so late, and the sum is still
 KEEP_US: Final = 2 * HOUR_US  # history before the clock that is kept: the window, and bills that reach into it
 ROUNDING_NANO: Final = 2  # by which a number may be rounded up, now or once the window has moved
 TIDY_EVERY: Final = 64  # steps or bills, after which an account drops what can no longer matter
+MOST_LINES: Final = 1000  # of bills, that an account keeps apart
+LARGEST: Final = 2**63 - 1  # nano-dollars that state can hold: nine billion dollars
+SPARE: Final = 64  # entries of the look ahead that may be of lines which are gone
 
 Interval = tuple[int, int]
 Step = tuple[int, int]  # from this time on, so many replicas; or until then, so much
 
 
 class Account(Struct, array_like=True):
-    """What one endpoint costs one budget. `steps` is sorted; `bills` has each line once."""
+    """What one endpoint costs one budget. `steps` is sorted; `bills` has each line once, with a digest of its id."""
 
     steps: list[Step] = field(default_factory=list)
     bills: list[Bill] = field(default_factory=list)
@@ -52,10 +56,27 @@ class Account(Struct, array_like=True):
 
     def charge(self, bill: Bill) -> bool:
         """Add a line of a bill, unless it was counted already."""
-        if bill.line_id is not None and any(known.line_id == bill.line_id for known in self.bills):
+        digest = None if bill.line_id is None else derive_id("line", bill.line_id)
+        if digest is not None and any(known.line_id == digest for known in self.bills):
             return False
-        self.bills.append(bill)
+        self.bills.append(structs.replace(bill, line_id=digest))
         return True
+
+    def condense(self) -> None:
+        """Add up lines: those of one period, or, if too many are left, each two of one kind that end one after another.
+
+        The first loses nothing but the ids; the second spreads what the two cost over both of their periods.
+        """
+        lines = sorted(self.bills, key=_kind_and_period)
+        lines = [_total(list(same)) for _, same in groupby(lines, key=_kind_and_period)]
+        if len(lines) > MOST_LINES // 2:
+            kinds = [list(alike) for _, alike in groupby(lines, key=_kind)]
+            lines = [_total(alike[i : i + 2]) for alike in kinds for i in range(0, len(alike), 2)]
+        self.bills = lines
+
+    def is_ahead(self, now_us: int) -> bool:
+        """Whether a line says what will be spent."""
+        return any(bill.end_us > now_us for bill in self.bills)
 
     @property
     def replicas(self) -> int:
@@ -124,6 +145,7 @@ class Ledger:
         self.changed: set[str] = set()
         self._ahead: list[Step] = []  # heap of bills that end after now: (end, nano-dollars per hour)
         self._ahead_nano = 0  # their sum per hour
+        self._ahead_most = SPARE  # the length beyond which there must be lines in it that are gone
 
     def advance(self, time_us: int) -> None:
         """Move the clock; it never goes back."""
@@ -162,31 +184,47 @@ class Ledger:
         window = [(self.now_us - WINDOW_US, self.now_us)]
         self.upper_nano += max(0, _share(bill, window)) + ROUNDING_NANO  # what it replaces is left in the bound
         self._expect(bill)
-        if len(account.bills) % TIDY_EVERY == 0:
+        if len(account.bills) % TIDY_EVERY == 0 or len(account.bills) > MOST_LINES:
             account.forget(self.now_us - KEEP_US, self.now_us - LATENESS_US)
+        if len(account.bills) > MOST_LINES:
+            self._condense(account, self.prices.get(endpoint, 0))
 
     def adopt(self, endpoint: str, price_nano: int, account: Account) -> None:
-        """Take an account as it was kept, once the clock is set."""
+        """Take an account as it was kept, once the clock is set. Call `mind` after the last one."""
         self.prices[endpoint], self.accounts[endpoint] = price_nano, account
         self.rate_nano += account.replicas * price_nano
-        for bill in account.bills:
-            self._expect(bill)
 
     def close(self, endpoint: str) -> None:
-        """The endpoint is no longer this budget's affair."""
+        """The endpoint is no longer this budget's affair, or is forgotten."""
         price = self.prices.pop(endpoint)
         account = self.accounts.pop(endpoint, None)
         self.changed.discard(endpoint)
         if account is not None:
             self.rate_nano -= account.replicas * price
 
+    def _condense(self, account: Account, price_nano: int) -> None:
+        before = self._ceiling_of(account, price_nano)
+        account.condense()
+        self.upper_nano += max(0, self._ceiling_of(account, price_nano) - before) + account.roundings
+        self._look_ahead()
+
     def _expect(self, bill: Bill) -> None:
         """Of a line that reaches past the clock, more will have been spent as the clock moves on."""
-        end_us = max(bill.end_us, bill.start_us + 1)
-        if bill.cost_nano > 0 and end_us > self.now_us:
-            hourly = -(-bill.cost_nano * HOUR_US // (end_us - bill.start_us))
-            heappush(self._ahead, (end_us, hourly))
-            self._ahead_nano += hourly
+        ahead = _hourly(bill, self.now_us)
+        if ahead is None:
+            return
+        heappush(self._ahead, ahead)
+        self._ahead_nano += ahead[1]
+        if len(self._ahead) > self._ahead_most:
+            self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """Expect what the accounts hold, and nothing of the lines that have left them."""
+        bills = (bill for account in self.accounts.values() for bill in account.bills)
+        self._ahead = [ahead for bill in bills if (ahead := _hourly(bill, self.now_us)) is not None]
+        heapify(self._ahead)
+        self._ahead_nano = sum(hourly for _, hourly in self._ahead)
+        self._ahead_most = 2 * len(self._ahead) + SPARE
 
     def _account(self, endpoint: str) -> Account:
         self.changed.add(endpoint)
@@ -210,8 +248,9 @@ class Ledger:
                 self.changed.add(name)
         return exact
 
-    def mind_prices(self) -> None:
-        """After accounts were adopted: their prices may have risen since the bound was kept."""
+    def mind(self) -> None:
+        """After accounts were adopted: what their lines say of the future, and that their prices may have risen."""
+        self._look_ahead()
         slack = sum(account.roundings for account in self.accounts.values())
         if self.upper_nano < self.ceiling() - slack:
             self.upper_nano = self.ceiling()
@@ -219,10 +258,6 @@ class Ledger:
     def ceiling(self) -> int:
         """The least that `upper_nano` may be, as far as is known now."""
         return sum(self._ceiling_of(account, self.prices.get(name, 0)) for name, account in self.accounts.items())
-
-    def spend_between(self, start_us: int, end_us: int) -> int:
-        """Nano-dollars spent in [start, end), as far back as history is kept."""
-        return sum(account.spend(start_us, end_us, self.prices.get(name, 0)) for name, account in self.accounts.items())
 
     def dearest(self) -> list[tuple[str, int, int]]:
         """(endpoint, replicas, nano-dollars per replica and hour) of those that cost anything now, dearest first."""
@@ -232,6 +267,33 @@ class Ledger:
 
 def _time(step: Step) -> int:
     return step[0]
+
+
+def _hourly(bill: Bill, now_us: int) -> Step | None:
+    """When a line ends, and what it costs an hour until then; None if it ended already, or is a credit."""
+    end_us = max(bill.end_us, bill.start_us + 1)
+    if bill.cost_nano <= 0 or end_us <= now_us:
+        return None
+    return end_us, -(-bill.cost_nano * HOUR_US // (end_us - bill.start_us))
+
+
+def _kind(bill: Bill) -> tuple[bool, bool, bool]:
+    """Lines of one kind replace the same: estimated or final; a charge or a credit; over a time or at a moment."""
+    return bill.estimated, bill.cost_nano < 0, bill.start_us == bill.end_us
+
+
+def _kind_and_period(bill: Bill) -> tuple[tuple[bool, bool, bool], int, int]:
+    return _kind(bill), bill.end_us, bill.start_us
+
+
+def _total(lines: Sequence[Bill]) -> Bill:
+    """One line in the place of several of one kind."""
+    if len(lines) == 1:
+        return lines[0]
+    end_us = max(bill.end_us for bill in lines)
+    start_us = end_us if _kind(lines[0])[2] else min(bill.start_us for bill in lines)
+    cost_nano = max(-LARGEST, min(LARGEST, sum(bill.cost_nano for bill in lines)))
+    return Bill(start_us, end_us, cost_nano, lines[0].estimated, None)
 
 
 def _share(bill: Bill, windows: Sequence[Interval]) -> int:

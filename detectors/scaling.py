@@ -1,6 +1,10 @@
 """The endpoint stage over one partition of scaling events: find runaways, and hand replicas on to the budgets.
 
 There are few scaling events (a collector polls every few seconds), so they are taken one at a time.
+
+Forgotten is, at the next event of the partition, an endpoint of which nothing was heard for `forget_after`, and which
+has no open episode; and, when a new one comes and there are `max_endpoints`, the one that was silent longest. All that
+is lost is what it reported last, the `before` of the evidence of its next episode. Money does not depend on it.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.events import Scaling
 from schemas.outputs import Finding, Rollup
+from schemas.recency import Heard, Marks, Recency
 from schemas.topics import SCALING
 from schemas.units import US
 
@@ -30,6 +35,14 @@ class ScalingState(Struct, array_like=True):
 
     reports: list[Report]
     episodes: dict[str, Episode]
+    heard: Heard
+
+
+class ScalingPosition(Struct, array_like=True):
+    """What belongs to no one endpoint."""
+
+    watermark: Watermark
+    marks: Marks
 
 
 class ScalingFold:
@@ -45,13 +58,16 @@ class ScalingFold:
         self._rules = {rule.rule: rule(config) for rule in rules}
         self._episodes = {rule.rule: Episodes(rule.rule, rule.unit) for rule in rules}
         self._reports: dict[str, list[Report]] = {}
+        self._recency = Recency()
         self._dirty: set[str] = set()
-        self._budgets: dict[str, tuple[str, ...]] = {}
+        self._budgets: dict[str, tuple[str, ...]] = {}  # of the endpoints that have reports
+        self._is_news = True  # whether a new configuration may see another value in what was reported before
         self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
         self._config = config
         self._budgets.clear()
+        self._is_news = True
         for name, rule in self._rules.items():
             rule.reconfigure(config)
             self._episodes[name].config_version = config.version
@@ -61,6 +77,7 @@ class ScalingFold:
         emitted: list[Finding | Rollup] = []
         for event, at_us, offset in zip(events, time_us.tolist(), offsets, strict=True):
             emitted += self._close(self.watermark.observe(at_us))
+            self._forget_silent()
             emitted += self._rollups(event, at_us, offset)
             if at_us // US < self.watermark.open_from:
                 self.late += 1
@@ -72,7 +89,9 @@ class ScalingFold:
         endpoint = event.endpoint
         budgets = self._budgets.get(endpoint)
         if budgets is None:
-            budgets = self._budgets[endpoint] = self._config.budgets_of(endpoint)
+            budgets = self._config.budgets_of(endpoint)
+            if endpoint in self._reports:
+                self._budgets[endpoint] = budgets
         for budget in budgets:
             yield Rollup(
                 budget,
@@ -85,19 +104,41 @@ class ScalingFold:
             )
 
     def _take(self, endpoint: str, report: Report) -> Iterator[Finding]:
+        if endpoint not in self._reports:
+            self._make_room()
         history = self._reports.setdefault(endpoint, [])
         insort(history, report)
         place = bisect_right(history, report)
         before = history[place - 2] if place > 1 else None
-        self._dirty.add(endpoint)
+        self._hear(endpoint)
         for name, rule in self._rules.items():
             if endpoint not in self._episodes[name].open:
                 reading = rule.read(endpoint, report, before)
                 if reading.anomaly > 1:
                     yield self._episodes[name].begin(endpoint, report.time_us, reading)
-        self._forget(history)
+        self._trim(history)
 
-    def _forget(self, history: list[Report]) -> None:
+    def _hear(self, endpoint: str) -> None:
+        self._recency.hear(endpoint, self.watermark.newest_us)
+        self._dirty.add(endpoint)
+
+    def _forget_silent(self) -> None:
+        for endpoint in self._recency.silent(self.watermark.newest_us - round(self._config.input.forget_after * US)):
+            self._forget(endpoint)
+
+    def _make_room(self) -> None:
+        for endpoint in self._recency.longest_silent(self._config.input.max_endpoints - 1):
+            self._forget(endpoint)
+
+    def _forget(self, endpoint: str) -> None:
+        self._recency.forget(endpoint)
+        del self._reports[endpoint]
+        self._budgets.pop(endpoint, None)
+        for episodes in self._episodes.values():
+            episodes.open.pop(endpoint, None)
+        self._dirty.add(endpoint)
+
+    def _trim(self, history: list[Report]) -> None:
         """Keep the open seconds, and the one report before them that they begin with."""
         first_open = bisect_right(history, self.watermark.open_from * US - 1, key=lambda report: report.time_us)
         del history[: max(0, first_open - 1)]
@@ -115,11 +156,20 @@ class ScalingFold:
         span = (second * US, (second + 1) * US)
         for name, episodes in self._episodes.items():
             for endpoint in sorted(episodes.open):
-                self._dirty.add(endpoint)
                 settings = self._config.rule(name, endpoint)
-                finding = episodes.follow(endpoint, span, self._read(name, endpoint, span), settings)
-                if finding is not None:
-                    yield finding
+                is_due = self._has_moved(endpoint, second) or episodes.due_us(endpoint, settings) <= span[1]
+                if is_due:
+                    self._hear(endpoint)
+                if is_due or self._is_news:
+                    self._dirty.add(endpoint)
+                    finding = episodes.follow(endpoint, span, self._read(name, endpoint, span), settings)
+                    if finding is not None:
+                        yield finding
+        self._is_news = False
+
+    def _has_moved(self, endpoint: str, second: int) -> bool:
+        """Whether more than one report held in this second and the one before it."""
+        return self._reports[endpoint][-1].time_us >= (second - 1) * US
 
     def _read(self, rule: str, endpoint: str, span: tuple[int, int]) -> Reading:
         """The worst that was so at any moment of the span."""
@@ -132,21 +182,29 @@ class ScalingFold:
 
     # -- state -----------------------------------------------------------------------------------------------------
 
-    def changed(self) -> dict[str, ScalingState]:
-        """The endpoints whose state changed since the last call."""
+    def changed(self) -> dict[str, ScalingState | None]:
+        """The endpoints whose state changed since the last call; None: it is forgotten."""
         changed = {name: self._state(name) for name in sorted(self._dirty)}
         self._dirty.clear()
         return changed
 
-    def _state(self, name: str) -> ScalingState:
+    def _state(self, name: str) -> ScalingState | None:
+        if name not in self._reports:
+            return None
         episodes = {rule: e.open[name] for rule, e in self._episodes.items() if name in e.open}
-        return ScalingState(list(self._reports[name]), episodes)
+        return ScalingState(list(self._reports[name]), episodes, self._recency[name])
 
-    def restore(self, watermark: Watermark, states: Mapping[str, ScalingState]) -> None:
+    def position(self) -> ScalingPosition:
+        """All that belongs to no one endpoint."""
+        return ScalingPosition(self.watermark, self._recency.marks)
+
+    def restore(self, position: ScalingPosition, states: Mapping[str, ScalingState]) -> None:
         """Become the fold that these were taken from. Called once, when new."""
-        watermark.lateness_s = self.watermark.lateness_s
-        self.watermark = watermark
-        for name, state in states.items():
+        position.watermark.lateness_s = self.watermark.lateness_s
+        self.watermark = position.watermark
+        self._dirty.update(self._recency.restore(position.marks, {name: s.heard for name, s in states.items()}))
+        for name in states.keys() - self._dirty:
+            state = states[name]
             self._reports[name] = state.reports
             for rule, episode in state.episodes.items():
                 if rule in self._episodes:

@@ -168,6 +168,8 @@ class RequestStage(InputStage[Request]):
 class ScalingStage(InputStage[Scaling]):
     """Scaling events: runaways, and the replicas that money is made of."""
 
+    state_format = 2
+
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
         self._fold = ScalingFold(config, partition, scaling_rules())
         super().__init__(SCALING, Decoder(Scaling, _max_future_us(config), keyed=keyed), self._fold, partition)
@@ -207,6 +209,8 @@ class BillingStage(InputStage[Billing]):
 class BudgetStage(CoreStage):
     """Roll-ups: what budgets spend."""
 
+    state_format = 2
+
     def __init__(self, config: Config, partition: int) -> None:
         super().__init__(ROLLUPS, partition)
         self._reader = _Reader(MoneyRollup)
@@ -229,7 +233,7 @@ class BudgetStage(CoreStage):
 
     def changed(self) -> list[Fact]:
         return [
-            Fact(f"{budget}\0{endpoint}".encode(), msgspec.msgpack.encode(state))
+            Fact(f"{budget}\0{endpoint}".encode(), _packed(state))
             for (budget, endpoint), state in self._fold.changed().items()
         ]
 

@@ -285,7 +285,8 @@ def _billed(rows: Sequence[dict[str, str]]) -> Billed:
         ]
         billed.findings.extend(v for v in budgets.fold(rollups).values if isinstance(v, Finding))
         start_us = (EPOCH_S + start_s) * US
-        billed.nano[start_s] = ledger_of["gcp"].ledger.spend_between(start_us, start_us + 3600 * US)
+        accounts = ledger_of["gcp"].ledger.accounts.values()
+        billed.nano[start_s] = sum(account.spend(start_us, start_us + 3600 * US, 0) for account in accounts)
     return billed
 
 

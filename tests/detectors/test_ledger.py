@@ -28,6 +28,12 @@ def ledger_at(time_us: int, *endpoints: str) -> Ledger:
     return ledger
 
 
+def summed(ledger: Ledger) -> int:
+    """The spend of the window, without what the ledger does on the way."""
+    since_us = ledger.now_us - WINDOW_US
+    return sum(account.spend(since_us, ledger.now_us, ledger.prices[name]) for name, account in ledger.accounts.items())
+
+
 def bill(start_h: float, end_h: float, usd: float, line_id: str | None = None) -> Bill:
     """A final line; hours count from NOW."""
     return estimate(start_h, end_h, usd, line_id)[0]
@@ -100,7 +106,7 @@ def charged(*lines: Bill, replicas: int = 5) -> int:
     ledger.advance(NOW_US)
     for line in lines:
         ledger.charge("a", line)
-    assert ledger.upper_nano >= ledger.spend_between(NOW_US - WINDOW_US, NOW_US)
+    assert ledger.upper_nano >= summed(ledger)
     return ledger.spend()
 
 
@@ -233,13 +239,13 @@ def test_the_bound_is_never_below_the_spend(
         ledger.price(endpoint, price)
     for place, move in enumerate(log):
         play(ledger, move)
-        assert ledger.upper_nano >= ledger.spend_between(ledger.now_us - WINDOW_US, ledger.now_us)
+        assert ledger.upper_nano >= summed(ledger)
         if place in asked:
-            assert ledger.spend() == ledger.spend_between(ledger.now_us - WINDOW_US, ledger.now_us)
-            assert ledger.upper_nano >= ledger.spend_between(ledger.now_us - WINDOW_US, ledger.now_us)
+            assert ledger.spend() == summed(ledger)
+            assert ledger.upper_nano >= summed(ledger)
     for after_us in (1, US, HOUR_US // 2, HOUR_US, 30 * HOUR_US):
         ledger.advance(ledger.now_us + after_us)
-        assert ledger.upper_nano >= ledger.spend_between(ledger.now_us - WINDOW_US, ledger.now_us)
+        assert ledger.upper_nano >= summed(ledger)
 
 
 @given(st.lists(moves(), max_size=25))
@@ -252,7 +258,7 @@ def test_an_adopted_account_goes_on_alike(log: list[tuple[str, int, int, Bill | 
     again.now_us, again.upper_nano = ledger.now_us, ledger.upper_nano
     for endpoint, account in copy.deepcopy(ledger.accounts).items():
         again.adopt(endpoint, PRICE, account)
-    again.mind_prices()
+    again.mind()
     later_us = ledger.now_us + 100 * US
     for one in (ledger, again):
         one.advance(later_us)
@@ -268,7 +274,7 @@ def test_the_bound_minds_a_price_that_rose_while_nobody_looked() -> None:
     again = Ledger()
     again.now_us, again.upper_nano = ledger.now_us, ledger.upper_nano
     again.adopt("a", 10 * PRICE, ledger.accounts["a"])
-    again.mind_prices()
+    again.mind()
     assert again.upper_nano >= 20 * PRICE
 
 

@@ -20,7 +20,7 @@ from detectors import SETTINGS
 from detectors.budgets import AccountState, BudgetState
 from detectors.normal import NormalState
 from detectors.requests import EndpointState
-from detectors.scaling import ScalingState
+from detectors.scaling import ScalingPosition, ScalingState
 from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.topics import BILLING, FINDINGS, REQUESTS, ROLLUPS, SCALING
@@ -32,7 +32,7 @@ from tests.streams.test_stages import Log, applied, config, log  # noqa: F401 --
 RULE_STATES: Final[dict[str, Any]] = {"request_surge": tuple[NormalState, int, int], "hourly_spend": int | None}
 STATES: Final[dict[str, tuple[Any, ...]]] = {
     REQUESTS: (Watermark, EndpointState, RULE_STATES["request_surge"]),
-    SCALING: (Watermark, ScalingState),
+    SCALING: (ScalingPosition, ScalingState),
     BILLING: (Watermark,),
     ROLLUPS: (dict[str, BudgetState], AccountState, RULE_STATES["hourly_spend"]),
     FINDINGS: (Shared, Remembered, EpisodeLine, Place),
@@ -42,9 +42,9 @@ STATES: Final[dict[str, tuple[Any, ...]]] = {
 # CHANGELOG.md that the stage starts anew. A state whose shape stays while its meaning changes needs the same.
 KNOWN: Final = {
     REQUESTS: (1, "19cbf8446ab7"),
-    SCALING: (1, "fac035234f28"),
+    SCALING: (2, "af3737c93956"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (1, "c61c1f85bc81"),
+    ROLLUPS: (2, "2a8f1a8e08f9"),
     FINDINGS: (1, "fc2c31f9d63e"),
 }
 
