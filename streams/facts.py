@@ -20,12 +20,14 @@ is locked, fenced or committed atomically. What holds it together:
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
 from schemas.config import Kafka
 from streams.broker import new_consumer
@@ -39,12 +41,18 @@ WRITER_BYTES: Final = 12  # hexadecimal digits
 
 MAX_FACT_BYTES: Final = MAX_BYTES - 1024  # room for the key's writer and the batch around it
 POLL_MS: Final = 500
+METADATA_S: Final = 0.05  # between two looks at what a new consumer knows of its topic
+METADATA_TIMEOUT_S: Final = 30.0
 
 Row = tuple[bytes, bytes | None]  # key and value in the state topic
 
 
 class FactTooLarge(TidegateError):
     """The state of one subject does not fit into a record."""
+
+
+class StateUnread(TidegateError):
+    """The state of a partition could not be read."""
 
 
 class Stored(NamedTuple):
@@ -177,8 +185,15 @@ class Writer:
 
 
 async def read(kafka: Kafka, topic: str, partition: int) -> Restored:
-    """Restore from a state topic (full name), from its beginning to its present end."""
-    tp = TopicPartition(topic, partition)
+    """Restore from a state topic (full name), from its beginning to its present end. Raises StateUnread."""
+    try:
+        return await _read(kafka, TopicPartition(topic, partition))
+    except (KafkaError, TimeoutError) as error:
+        reason = f"{type(error).__name__} {error}".rstrip()
+        raise StateUnread(f"could not read {topic}, partition {partition}: {reason}") from error
+
+
+async def _read(kafka: Kafka, tp: TopicPartition) -> Restored:
     consumer = new_consumer(  # with `latest` its reset may win the race against a seek to the beginning
         kafka, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest",
         max_partition_fetch_bytes=2 * MAX_BYTES,
@@ -186,9 +201,22 @@ async def read(kafka: Kafka, topic: str, partition: int) -> Restored:
     await consumer.start()
     try:
         consumer.assign([tp])
-        return select(await _rows(consumer, tp), f"{topic}, partition {partition}")
+        await _require(consumer, tp)
+        return select(await _rows(consumer, tp), f"{tp.topic}, partition {tp.partition}")
     finally:
         await consumer.stop()
+
+
+async def _require(consumer: Any, tp: TopicPartition) -> None:
+    """Raise if there is no such partition: its source has one more, and reading would only time out."""
+    async with asyncio.timeout(METADATA_TIMEOUT_S):
+        while (known := consumer.partitions_for_topic(tp.topic)) is None:  # noqa: ASYNC110  (in a task of aiokafka's)
+            await asyncio.sleep(METADATA_S)
+    if tp.partition not in known:
+        raise StateUnread(
+            f"{tp.topic} has {len(known)} partitions and its source has more; stop all workers, run"
+            " `tidegate topics create`, which adds what is missing, and start them again"
+        )
 
 
 async def _rows(consumer: Any, tp: TopicPartition) -> Iterable[Row]:

@@ -76,7 +76,8 @@ class PartitionOwner:
         try:
             await self._producer.start()
         except KafkaError as error:
-            raise SendFailed(f"could not connect to write: {type(error).__name__} {error}") from error
+            self.failure = SendFailed(f"could not connect to write: {type(error).__name__} {error}")
+            raise self.failure from error
         self.port = await self._http.start()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
         self.app.add_future(self._every(TICK_S, self._tick))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from aiokafka.admin import NewTopic
+from aiokafka.admin import NewPartitions, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from schemas import topics
@@ -20,7 +20,9 @@ DEAD_LETTER_BYTES: Final = 2 * INPUT_BYTES  # any input, and why it could not be
 STAGES: Final = topics.STAGES
 CREATE_TIMEOUT_MS: Final = 30_000
 
-_NewTopic: Any = NewTopic  # aiokafka is annotated in part only
+# aiokafka is annotated in part only
+_NewTopic: Any = NewTopic
+_NewPartitions: Any = NewPartitions
 
 COMPACTED: Final = {
     "cleanup.policy": "compact",
@@ -64,24 +66,40 @@ def _dead_letter_settings() -> dict[str, str]:
 
 
 async def declare(config: Config, partitions: int = PARTITIONS, replication: int = 1) -> list[tuple[Topic, bool]]:
-    """Create what is missing, leave alone what is there: every topic as it now is, and whether it is new."""
+    """Create what is missing: every topic as it now is, and whether it is new.
+
+    What is there is left alone, but that a state topic gets as many partitions as its source has meanwhile.
+    """
     wanted = needed(config, partitions)
     admin = await connect(config.kafka)
     try:
-        there = _partitions(await admin.describe_topics())
+        there = partition_counts(await admin.describe_topics())
         missing = [topic for topic in wanted if topic.name not in there]
         if missing:
             requests = [_NewTopic(t.name, t.partitions, replication, topic_configs=dict(t.settings)) for t in missing]
             _check(await admin.create_topics(requests, timeout_ms=CREATE_TIMEOUT_MS))
+        found = {topic.name: topic.partitions for topic in missing} | there
+        if short := too_few(config, found):
+            more = {name: _NewPartitions(count) for name, count in short.items()}
+            _check(await admin.create_partitions(more, timeout_ms=CREATE_TIMEOUT_MS))
     finally:
         await admin.close()
-    return [
-        (topic._replace(partitions=there.get(topic.name, topic.partitions)), topic.name not in there)
-        for topic in wanted
-    ]
+    found |= short
+    return [(topic._replace(partitions=found[topic.name]), topic.name not in there) for topic in wanted]
 
 
-def _partitions(described: Iterable[Any]) -> dict[str, int]:
+def too_few(config: Config, found: Mapping[str, int]) -> dict[str, int]:
+    """The state topics with fewer partitions than their source, and how many they must have."""
+    sources = [config.kafka.topic_prefix + stage for stage in STAGES]
+    return {
+        source + topics.STATE: found[source]
+        for source in sources
+        if found.get(source + topics.STATE, found.get(source, 0)) < found.get(source, 0)
+    }
+
+
+def partition_counts(described: Iterable[Any]) -> dict[str, int]:
+    """Topic -> its number of partitions, from what an admin client describes."""
     return {topic["topic"]: len(topic["partitions"]) for topic in described if not topic["error_code"]}
 
 
@@ -89,19 +107,19 @@ def _check(response: Any) -> None:
     for name, code, *message in response.topic_errors:
         if code and for_code(code) is not TopicAlreadyExistsError:
             reason = message[0] if message and message[0] else for_code(code).__name__
-            raise TopicsWrong(f"could not create {name}: {reason}")
+            raise TopicsWrong(f"could not create {name}, or partitions of it: {reason}")
 
 
 async def verify(config: Config) -> None:
     """Raise one error that names everything wrong with the topics."""
     admin = await connect(config.kafka)
     try:
-        found = _partitions(await admin.describe_topics())
+        found = partition_counts(await admin.describe_topics())
     finally:
         await admin.close()
     wrong = problems(config, found)
     if wrong:
-        raise TopicsWrong("; ".join(wrong) + "; `tidegate topics create` declares the topics")
+        raise TopicsWrong("; ".join(wrong) + "; `tidegate topics create` adds what is missing")
 
 
 def problems(config: Config, found: Mapping[str, int]) -> list[str]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.config import Kafka
 from streams import broker, facts
-from streams.facts import PARTITION, Restored, Row, Writer, select
+from streams.facts import PARTITION, Restored, Row, StateUnread, Writer, select
 from streams.stage import StateFormatError
 from streams.topics import _NewTopic as NewTopic
 
@@ -259,3 +259,18 @@ def test_facts_are_read_back_from_a_real_log(kafka: str, topic_prefix: str) -> N
     restored = asyncio.run(asyncio.wait_for(scenario(), 30))
     assert (restored.next, restored.position) == (20, b"position 20")
     assert as_dict(restored) == {b"a": b"20", b"b": b"10"}
+
+
+@pytest.mark.kafka
+def test_a_partition_without_a_state_is_one_clear_message(kafka: str, topic_prefix: str) -> None:
+    """Its source has got a partition more: no time-out, but which topic, and the command that mends it."""
+    settings, topic = Kafka(bootstrap_servers=kafka), f"{topic_prefix}state"
+
+    async def scenario() -> Restored:
+        admin = await broker.connect(settings)
+        await admin.create_topics([NewTopic(topic, 1, 1)])
+        await admin.close()
+        return await facts.read(settings, topic, 1)
+
+    with pytest.raises(StateUnread, match=rf"{topic} has 1 partitions.*tidegate topics create"):
+        asyncio.run(asyncio.wait_for(scenario(), 30))

@@ -18,6 +18,7 @@ import aiohttp
 import msgspec
 import pytest
 from aiokafka import TopicPartition
+from aiokafka.admin import NewPartitions as Untyped
 
 from schemas.config import Config, Kafka, Security
 from schemas.topics import COMMANDS, FINDINGS, REQUESTS, STATE
@@ -28,6 +29,8 @@ from tests.streams.toy import ToyStage, toy_config
 WAIT_S = 45.0
 STOP_S = 30.0  # what a container is given to stop
 BURSTS, BURST, KEYS = 40, 100, 30
+
+NewPartitions: Any = Untyped  # in aiokafka
 
 Outputs = dict[str, set[bytes]]  # id -> every content it was ever written with
 
@@ -363,3 +366,28 @@ def test_partition_counts_that_do_not_match_are_named() -> None:
     wrong = "; ".join(topics.problems(config, found))
     assert f"{FINDINGS} has 2 partitions and must have exactly 1" in wrong
     assert f"{REQUESTS}{STATE} has 4 partitions and must have 8" in wrong
+
+
+@pytest.mark.kafka
+def test_a_state_topic_follows_its_source(kafka: str) -> None:
+    """Partitions that an input got meanwhile are missed at the next start, and added by declaring the topics again."""
+    config = fresh(kafka)
+    source = config.kafka.topic_prefix + REQUESTS
+
+    async def scenario() -> None:
+        await topics.declare(config)
+        admin = await broker.connect(config.kafka)
+        await admin.create_partitions({source: NewPartitions(topics.PARTITIONS + 2)})
+        await admin.close()
+        wrong = ""
+        while not wrong:  # until the broker tells of them
+            try:
+                await topics.verify(config)
+            except topics.TopicsWrong as error:
+                wrong = str(error)
+        assert f"{source}{STATE} has 4 partitions and must have 6" in wrong
+        declared = {topic.name: topic.partitions for topic, _ in await topics.declare(config)}
+        assert declared[source + STATE] == declared[source] == topics.PARTITIONS + 2
+        await topics.verify(config)
+
+    asyncio.run(asyncio.wait_for(scenario(), WAIT_S))
