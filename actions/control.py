@@ -20,7 +20,7 @@ from msgspec import structs
 from actions import commands, safety
 from actions.alerts import tells_of
 from actions.brakes import Brake, Claim, counts_in, join, lead, without
-from actions.memory import Memory
+from actions.memory import MOST_TOLD, Memory
 from schemas.config import Config
 from schemas.outputs import Action, Alert, Command, Held, Id, Mode
 
@@ -128,7 +128,8 @@ class Control:
         said = (claim.endpoint, claim.action.value, held.value)
         if said in self._memory.peek_line(claim.rule, claim.subject).told:
             return []
-        self._memory.line(claim.rule, claim.subject).told += (said,)
+        line = self._memory.line(claim.rule, claim.subject)
+        line.told = (*line.told, said)[-MOST_TOLD:]
         command = self._command(claim, (claim,), moment)
         command = commands.hold(command, held, self.config.mode_of(claim.endpoint))
         return [command, *tells_of(command, claim)]

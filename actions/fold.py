@@ -22,10 +22,10 @@ from typing import Final
 from actions import alerts, budget, evidence, proposals, safety
 from actions.brakes import RUNGS, Claim
 from actions.control import Control, Moment, Outputs
-from actions.memory import Line, Memory
+from actions.memory import KEPT_US, Line, Memory
 from schemas.config import Config
 from schemas.outputs import Action, Alert, Command, Finding, Mode, Severity, Status, derive_id
-from schemas.units import HOUR_US, from_rfc3339
+from schemas.units import HOUR_US, US, from_rfc3339
 
 CLOCK: Final = "clock"
 CLOCK_SUBJECT: Final = "tidegate"
@@ -44,7 +44,6 @@ class ActionFold:
 
     def apply(self, finding: Finding, logged_at_us: int | None) -> Outputs:
         """The next finding of the log. `logged_at_us` is when the log took it; None: its age is not known."""
-        self._memory.shared.step += 1
         moment = Moment(finding.id, from_rfc3339(finding.at), logged_at_us)
         if finding.rule == CLOCK:
             return self._advance(finding, moment.at_us)
@@ -78,12 +77,12 @@ class ActionFold:
             config_version=config_version,
         )
 
-    def changed(self) -> list[tuple[bytes, bytes]]:
-        """(subject, state) of what changed since the last call; call it only to write a checkpoint."""
+    def changed(self) -> list[tuple[bytes, bytes | None]]:
+        """(subject, state) of what changed since the last call; None: it is forgotten."""
         return self._memory.changed()
 
     def position(self) -> bytes:
-        """What belongs to no one subject: event time, recent actions, how many findings were applied."""
+        """What belongs to no one subject: event time, recent actions."""
         return self._memory.position()
 
     def restore(self, position: bytes, facts: Sequence[tuple[bytes, bytes]]) -> None:
@@ -102,7 +101,8 @@ class ActionFold:
     def _advance(self, finding: Finding, at_us: int) -> Outputs:
         """Of an episode whose rule or budget left the configuration, nothing more is heard: people must be told."""
         restored = self._control.expire(at_us)
-        silent = self._memory.advance(at_us)
+        cooldown_us = round(self._config.safety.cooldown * US)
+        silent = self._memory.advance(at_us, max(KEPT_US, cooldown_us))
         over = [alerts.forgotten(finding, rule, subject, line.episode) for (_, rule, subject), line in silent]
         return [*restored, *over]
 

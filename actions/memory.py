@@ -1,13 +1,10 @@
 """What the action stage remembers, as plain data, and how it is written down and read back.
 
-Two kinds of subject: an episode's line, `(rule, subject)`, and an endpoint. Whoever changes one calls
-`line` or `place` first, which notes what it was. `changed` writes both what it is and what it was at the
-call before, with the number of findings applied (`step`). The limits are shared by all subjects, so facts
-and position must be of one moment: a fact from beyond the position (the process died while it wrote them)
-is read as what it was before.
+Two kinds of subject: an episode's line, `(rule, subject)`, and an endpoint. Whoever changes one calls `line` or
+`place` first, which notes that it has changed, and that it was heard of.
 
-Bounded: once an hour of event time, what was silent for 24 hours and has nothing in force is forgotten.
-Findings as old as what was forgotten, about subjects that are not known, are then taken for repetitions.
+Bounded: what was silent for 24 hours of the stage's event time, and has nothing in force, is forgotten. Findings as
+old as what was forgotten, about subjects that are not known, are then taken for repetitions.
 """
 
 from __future__ import annotations
@@ -20,9 +17,11 @@ from msgspec import Struct, field
 
 from actions.brakes import Brake
 from schemas.outputs import Id, Mode, Severity
+from schemas.recency import Heard, Marks, Recency
 from schemas.units import HOUR_US
 
 KEPT_US: Final = 24 * HOUR_US
+MOST_TOLD: Final = 500  # held commands of one episode that are told once; of more, the first may be told again
 
 Key = tuple[str, ...]
 
@@ -39,7 +38,7 @@ class Line(Struct, array_like=True):
     seen: tuple[Id, ...] = ()  # the findings at exactly `at_us`
     severity: Severity = Severity.INFO  # the highest that was told
     open: bool = False
-    told: tuple[tuple[str, str, str], ...] = ()  # (endpoint, action, reason) of the held commands published
+    told: tuple[tuple[str, str, str], ...] = ()  # (endpoint, action, reason) of the last held commands published
 
 
 class Place(Struct, array_like=True):
@@ -53,40 +52,40 @@ class Place(Struct, array_like=True):
 class Shared(Struct, array_like=True):
     """What belongs to no one subject."""
 
-    step: int = 0  # findings applied
     time_us: int = -1  # the largest event time
     forgotten_us: int = -1  # the last finding of any line that was forgotten
     recent: tuple[tuple[Mode, int], ...] = ()  # when commands were issued, of the last hour
+    marks: Marks = field(default_factory=Marks)
 
 
 class Fact(Struct, array_like=True):
-    """One subject as of `step`, and as of the fact before; None: nothing to remember."""
+    """One subject: when it was heard of last, and its `Line` or `Place`."""
 
-    step: int
-    now: bytes | None
-    earlier: bytes | None
+    heard: Heard
+    state: msgspec.Raw
 
 
 class Memory:
-    """All of the state, and the notes of what changed since it was last written down."""
+    """All of the state, and what of it changed since it was last written down."""
 
     def __init__(self) -> None:
         self.shared = Shared()
         self.lines: dict[Key, Line] = {}
         self.places: dict[Key, Place] = {}
         self._braked: set[str] = set()
-        self._earlier: dict[Key, bytes | None] = {}
+        self._recency: Recency[Key] = Recency()
+        self._dirty: set[Key] = set()
 
     def line(self, rule: str, subject: str) -> Line:
         """The line, to be changed."""
         key = ("episode", rule, subject)
-        self._note(key)
+        self._hear(key)
         return self.lines.setdefault(key, Line())
 
     def place(self, endpoint: str) -> Place:
         """The endpoint, to be changed; its brakes through `brake` alone."""
         key = ("endpoint", endpoint)
-        self._note(key)
+        self._hear(key)
         return self.places.setdefault(key, Place())
 
     def brake(self, endpoint: str, brakes: Iterable[Brake]) -> None:
@@ -108,51 +107,38 @@ class Memory:
     def endpoints(self) -> set[str]:
         return {key[1] for key in self.places}
 
-    def advance(self, at_us: int) -> list[tuple[Key, Line]]:
-        """Move the stage's event time, and forget at each full hour: the lines forgotten with an open episode."""
-        was_us, self.shared.time_us = self.shared.time_us, max(self.shared.time_us, at_us)
+    def advance(self, at_us: int, kept_us: int = KEPT_US) -> list[tuple[Key, Line]]:
+        """Move the stage's event time, and forget what was silent for `kept_us`: the lines with an open episode."""
+        self.shared.time_us = max(self.shared.time_us, at_us)
         hour_ago_us = self.shared.time_us - HOUR_US
         self.shared.recent = tuple(issued for issued in self.shared.recent if issued[1] > hour_ago_us)
-        if was_us // HOUR_US == self.shared.time_us // HOUR_US:
-            return []
-        return self._forget(self.shared.time_us - KEPT_US)
+        return self._forget_silent(self.shared.time_us - kept_us)
 
-    def changed(self) -> list[tuple[bytes, bytes]]:
-        """(subject, state) of what changed since the last call.
-
-        A subject that was forgotten has a state, too.
-        """
-        facts = [(msgspec.json.encode(key), self._fact(key, was)) for key, was in self._earlier.items()]
-        self._earlier.clear()
+    def changed(self) -> list[tuple[bytes, bytes | None]]:
+        """(subject, state) of what changed since the last call; None: it is forgotten."""
+        facts = [(msgspec.json.encode(key), self._fact(key)) for key in sorted(self._dirty)]
+        self._dirty.clear()
         return facts
 
     def position(self) -> bytes:
+        """What belongs to no one subject."""
+        self.shared.marks = self._recency.marks
         return _packed(self.shared)
 
     def restore(self, position: bytes, facts: Sequence[tuple[bytes, bytes]]) -> None:
-        """Become what was written.
-
-        Several facts of a subject may be given: the newest below the position counts.
-        """
+        """Become what was written: a position, and the newest fact of each subject."""
         self.shared = msgspec.msgpack.decode(position, type=Shared)
-        newest: dict[Key, Fact] = {}
-        for name, state in facts:
-            key, fact = msgspec.json.decode(name, type=Key), msgspec.msgpack.decode(state, type=Fact)
-            if key not in newest or self._rank(fact) > self._rank(newest[key]):
-                newest[key] = fact
-        for key, fact in newest.items():
-            self._take(key, fact)
+        found = {msgspec.json.decode(name, type=Key): msgspec.msgpack.decode(fact, type=Fact) for name, fact in facts}
+        heard = {key: fact.heard for key, fact in found.items()}
+        self._dirty.update(self._recency.restore(self.shared.marks, heard))
+        for key in found.keys() - self._dirty:
+            self._take(key, found[key].state)
 
-    def _fact(self, key: Key, was: bytes | None) -> bytes:
-        return _packed(Fact(self.shared.step, self._now(key), was))
+    def _fact(self, key: Key) -> bytes | None:
+        state = self.lines.get(key) or self.places.get(key)
+        return None if state is None else _packed(Fact(self._recency[key], msgspec.Raw(_packed(state))))
 
-    def _take(self, key: Key, fact: Fact) -> None:
-        torn = fact.step > self.shared.step
-        state = fact.earlier if torn else fact.now
-        if torn:
-            self._earlier[key] = None if state is None else bytes(state)  # so that the next checkpoint mends it
-        if state is None:
-            return
+    def _take(self, key: Key, state: msgspec.Raw) -> None:
         if key[0] == "episode":
             self.lines[key] = msgspec.msgpack.decode(state, type=Line)
             return
@@ -160,36 +146,32 @@ class Memory:
         if place.brakes:
             self._braked.add(key[1])
 
-    def _rank(self, fact: Fact) -> int:
-        return fact.step if fact.step <= self.shared.step else -fact.step
+    def _forget_silent(self, until_us: int) -> list[tuple[Key, Line]]:
+        """Whatever still has something in force is not forgotten: for it, the silence begins anew."""
+        over: list[tuple[Key, Line]] = []
+        for key in self._recency.silent(until_us):
+            if self._is_held(key):
+                self._hear(key)
+                continue
+            self._recency.forget(key)
+            self._dirty.add(key)
+            self.places.pop(key, None)
+            line = self.lines.pop(key, None)
+            if line is not None:
+                self.shared.forgotten_us = max(self.shared.forgotten_us, line.at_us)
+            if line is not None and line.open:
+                over.append((key, line))
+        return sorted(over, key=lambda item: item[0])
 
-    def _forget(self, until_us: int) -> list[tuple[Key, Line]]:
-        held = {claim.episode for _, brake in self.in_force() for claim in brake.claims}
-        silent = [
-            (key, line)
-            for key, line in sorted(self.lines.items(), key=lambda item: item[0])
-            if line.at_us < until_us and line.episode not in held
-        ]
-        for key, line in silent:
-            self._drop(key)
-            self.shared.forgotten_us = max(self.shared.forgotten_us, line.at_us)
-        for key, place in list(self.places.items()):
-            if not place.brakes and max((place.seen_us, *place.commanded_us.values())) < until_us:
-                self._drop(key)
-        return [(key, line) for key, line in silent if line.open]
+    def _is_held(self, key: Key) -> bool:
+        line = self.lines.get(key)
+        if line is None:
+            return bool(self.places[key].brakes)
+        return any(brake.claim_of(line.episode) is not None for _, brake in self.in_force())
 
-    def _drop(self, key: Key) -> None:
-        self._note(key)
-        self.lines.pop(key, None)
-        self.places.pop(key, None)
-
-    def _note(self, key: Key) -> None:
-        if key not in self._earlier:
-            self._earlier[key] = self._now(key)
-
-    def _now(self, key: Key) -> bytes | None:
-        state = self.lines.get(key) or self.places.get(key)
-        return None if state is None else _packed(state)
+    def _hear(self, key: Key) -> None:
+        self._recency.hear(key, self.shared.time_us)
+        self._dirty.add(key)
 
 
 def _packed(state: Struct) -> bytes:

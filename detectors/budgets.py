@@ -49,7 +49,7 @@ class BudgetState(Struct, array_like=True):
 class _Budget:
     def __init__(self) -> None:
         self.ledger = Ledger()
-        self.recency = Recency()
+        self.recency: Recency[str] = Recency()
         self.sequences: dict[str, int] = {}  # "source/partition" -> the last one taken
         self.asked_s = -1  # the second of event time at which the rules were last asked
 

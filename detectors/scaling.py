@@ -58,7 +58,7 @@ class ScalingFold:
         self._rules = {rule.rule: rule(config) for rule in rules}
         self._episodes = {rule.rule: Episodes(rule.rule, rule.unit) for rule in rules}
         self._reports: dict[str, list[Report]] = {}
-        self._recency = Recency()
+        self._recency: Recency[str] = Recency()
         self._dirty: set[str] = set()
         self._budgets: dict[str, tuple[str, ...]] = {}  # of the endpoints that have reports
         self._is_news = True  # whether a new configuration may see another value in what was reported before

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from schemas.units import LATEST_S, to_us
+from schemas.units import HOUR_US, LATEST_S, to_us
+
+LONGEST_PERIOD_DAYS: Final = 31  # a month: of more, a budget would have to remember for as long
 
 Time = Annotated[
     Annotated[float, Meta(ge=0, le=LATEST_S)] | Annotated[datetime, Meta(tz=True)],
@@ -58,7 +60,7 @@ class Scaling(Struct, frozen=True, gc=False):
 
 
 class Billing(Struct, frozen=True, gc=False):
-    """One line of a bill: what an endpoint cost from `period_start` to `period_end`; a credit is negative."""
+    """One line of a bill: what an endpoint cost in a period of at most 31 days; a credit is negative."""
 
     endpoint: EndpointId
     period_start: Time
@@ -70,8 +72,15 @@ class Billing(Struct, frozen=True, gc=False):
     line_id: Annotated[str, Meta(max_length=512)] | None = None
 
     def __post_init__(self) -> None:
-        if to_us(self.period_end) < to_us(self.period_start):
+        length_us = to_us(self.period_end) - to_us(self.period_start)
+        if length_us < 0:
             msg = f"Expected `period_end` at or after `period_start` ({self.period_start}), got {self.period_end}"
+            raise ValueError(msg)
+        if length_us > LONGEST_PERIOD_DAYS * 24 * HOUR_US:
+            msg = (
+                f"Expected `period_end` at most {LONGEST_PERIOD_DAYS} days after `period_start`"
+                f" ({self.period_start}), got {self.period_end}: split the line"
+            )
             raise ValueError(msg)
 
     @property

@@ -259,6 +259,8 @@ class BudgetStage(CoreStage):
 class ActionStage(CoreStage):
     """Findings: commands and alerts."""
 
+    state_format = 2
+
     def __init__(self, config: Config, partition: int) -> None:
         super().__init__(FINDINGS, partition)
         self._reader = _Reader(Finding)

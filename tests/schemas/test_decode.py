@@ -185,14 +185,15 @@ def test_halves_of_an_object_are_not_put_together() -> None:
         ({"cost_usd": ...}, ("missing required field `cost_usd`",)),
         ({"cost_usd": "1.5"}, ("$.cost_usd", "`float`")),
         ({"cost_usd": 2e12}, ("$.cost_usd", "<= 1")),
-        ({"period_start": "1969-12-31T00:00:00Z"}, ("period_start:", "1970 or later")),
+        ({"period_end": NOW_S + 31 * 86_400}, ("period_end", "at most 31 days after `period_start`", "split")),
+        ({"period_start": "1969-12-31T00:00:00Z", "period_end": 0}, ("period_start:", "1970 or later")),
         ({"estimated": "yes"}, ("$.estimated", "`bool`")),
         ({"line_id": "x" * 513}, ("$.line_id", "length <= 512")),
         ({"provider": "x" * 256}, ("$.provider", "length <= 255")),
     ],
 )
 def test_a_bad_line_of_a_bill_is_refused(fields: dict[str, Any], words: tuple[str, ...]) -> None:
-    """A period that ends before it begins, or lies before 1970, has no meaning."""
+    """A period that ends before it begins, or lies before 1970, has no meaning; of a long one too much is kept."""
     bad = refused(Entry(billing(**fields)), Billing)
     assert bad.why is Why.INVALID
     assert all(word in bad.message for word in words), bad.message

@@ -45,7 +45,7 @@ KNOWN: Final = {
     SCALING: (2, "af3737c93956"),
     BILLING: (1, "6781d02d4d68"),
     ROLLUPS: (2, "2a8f1a8e08f9"),
-    FINDINGS: (1, "fc2c31f9d63e"),
+    FINDINGS: (2, "b8a7ff55d890"),
 }
 
 
