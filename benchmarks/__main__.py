@@ -1,120 +1,153 @@
-"""`python -m benchmarks`: the worker beside a bare loop on the same log in the same Kafka; medians and ratios."""
+"""`python -m benchmarks`: every scenario in one run, or one of them; a table with ratios for each."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
+import logging
+import os
 import platform
-import statistics
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from enum import StrEnum
 from importlib.metadata import version
-from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import orjson
+import typer
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks.log import Log, fill_blocking
-from schemas.config import Config, Kafka
-from schemas.topics import REQUESTS
-from streams.local_kafka import LocalKafka
-from streams.topics import declare
+from benchmarks import checkpoints, latency, memory, peers, profiling, replay, throughput, workers
+from benchmarks.log import Log
+from benchmarks.process import say
+from benchmarks.table import WIDTH, Table
+from streams.kafka_distribution import VERSION
 
-TIMEOUT_S: Final = 300.0
-CONFIG: Final = """\
-kafka: {{bootstrap_servers: "{address}", group: "bench"}}
-http: {{port: 0}}
-defaults: {{price_usd_per_hour: 1.0}}
-budgets: {budgets}
-"""
-BARE: Final = "bare aiokafka + orjson.loads"
-WORKERS: Final = {
-    "tidegate worker, no budget": "{}",
-    "tidegate worker, a budget over all": '{all: {daily_usd: 1000000, endpoints: ["bench/*"]}}',
-}
+RESULTS: Final = peers.FOLDER / "results"  # not under version control
+NORMAL: Final = 1_000_000  # events
+BACKLOG: Final = 4_000_000
+
+app = typer.Typer(
+    help=__doc__, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 
-def measure(command: list[str]) -> dict[str, float]:
-    """Run a program that prints its figures as one JSON object."""
-    done = subprocess.run([sys.executable, "-m", *command], capture_output=True, timeout=TIMEOUT_S, check=False)
-    if done.returncode:
-        sys.stderr.buffer.write(done.stderr)
-        raise SystemExit(f"{command[0]} failed with exit code {done.returncode}")
-    figures: dict[str, float] = orjson.loads(done.stdout.splitlines()[-1])
-    return figures
+class Output(StrEnum):
+    """How results are written."""
+
+    TABLE = "table"
+    JSON = "json"
 
 
-def rate(figures: dict[str, float]) -> float:
-    """Events per CPU-second."""
-    return figures["events"] / figures["cpu_s"]
+OutputForm = Annotated[Output, typer.Option("--output", "-o", help="table: for people; json: one object a line.")]
+Events = Annotated[int, typer.Option(min=1, help="Request events in the log.")]
+Runs = Annotated[int, typer.Option(min=1, help="Medians are of so many runs.")]
+Endpoints = Annotated[int, typer.Option(min=1)]
+Partitions = Annotated[int, typer.Option(min=1)]
+Seconds = Annotated[int, typer.Option(min=1)]
 
 
-def bare(address: str, log: Log) -> float:
-    """One run of the yardstick."""
-    return rate(measure(["benchmarks.bare", address, REQUESTS, str(log.events)]))
+@app.callback(invoke_without_command=True)
+def everything(context: typer.Context, output: OutputForm = Output.TABLE) -> None:
+    """Without a command: all of them, of their usual size, in about 25 minutes on two cores."""
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of each topic that was just made
+    if context.invoked_subcommand is not None:
+        return
+    for scenario in (run_throughput, run_latency, run_memory, run_checkpoints, run_replay, run_workers, run_profile):
+        scenario(output=output)
 
 
-def worker(address: str, log: Log, budgets: str) -> float:
-    """One run of the worker, without any state."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "bench.yaml"
-        config.write_text(CONFIG.format(address=address, budgets=budgets))
-        return rate(measure(["benchmarks.worker", str(config), str(log.events)]))
+@app.command("throughput")
+def run_throughput(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
+    events: Events = NORMAL,
+    endpoints: Endpoints = 1_000,
+    partitions: Partitions = 4,
+    runs: Runs = 3,
+    others: Annotated[bool, typer.Option(help="The same job in other programs, too.")] = True,  # noqa: FBT002
+    matrix: Annotated[bool, typer.Option(help="Logs of other shapes, too.")] = True,  # noqa: FBT002
+    output: OutputForm = Output.TABLE,
+) -> None:
+    """Events per CPU-second, beside a bare loop and beside the same job in other programs."""
+    log = Log(events, endpoints, partitions)
+    report("throughput", lambda: throughput.run(log, runs, peers=others, matrix=matrix), output)
 
 
-@contextmanager
-def filled(log: Log) -> Iterator[str]:
-    """A Kafka of its own with the log in it: a worker would find the facts of the one before, and nothing to do."""
-    with LocalKafka() as kafka:
-        asyncio.run(declare(Config(kafka=Kafka(bootstrap_servers=kafka.address)), partitions=log.partitions))
-        fill_blocking(kafka.address, REQUESTS, log)
-        yield kafka.address
+@app.command("latency")
+def run_latency(
+    incidents: Annotated[int, typer.Option(min=2, help="Surges at each rate.")] = 200,
+    events: Events = NORMAL,
+    output: OutputForm = Output.TABLE,
+) -> None:
+    """From the crossing event to its command, at 1,000 events a second and at half of the maximum."""
+    report("latency", lambda: latency.run(incidents, events), output)
 
 
-def compare(log: Log, runs: int) -> dict[str, list[float]]:
-    """Events per CPU-second of each program, all of them in turn, `runs` times."""
-    rates: dict[str, list[float]] = {name: [] for name in (BARE, *WORKERS)}
-    for run in range(runs):
-        for name, budgets in WORKERS.items():
-            with filled(log) as address:
-                if name == next(iter(WORKERS)):
-                    rates[BARE].append(bare(address, log))
-                rates[name].append(worker(address, log, budgets))
-        print(
-            f"run {run + 1}:", ", ".join(f"{name} {found[-1]:,.0f}" for name, found in rates.items()), file=sys.stderr
-        )
-    return rates
+@app.command("memory")
+def run_memory(endpoints: Endpoints = 100_000, events: Events = NORMAL, output: OutputForm = Output.TABLE) -> None:
+    """Of an endpoint at rest, over an hour, and with ever new names."""
+    report("memory", lambda: memory.run(endpoints, events), output)
 
 
-def show(log: Log, rates: dict[str, list[float]]) -> None:
-    """The table: medians over the runs; the ratio is the median of each run's own."""
-    console = Console(width=110, highlight=False)
-    table = Table("", "events per CPU-second (median)", "min to max", "x bare loop", box=None)
-    for name, found in rates.items():
-        ratio = statistics.median(own / base for own, base in zip(found, rates[BARE], strict=True))
-        table.add_row(
-            name, f"{statistics.median(found):,.0f}", f"{min(found):,.0f} to {max(found):,.0f}", f"{ratio:.2f}"
-        )
-    console.print(f"{log.events:,} request events, {log.endpoints:,} endpoints, {log.partitions} partitions")
-    console.print(f"Python {platform.python_version()}, aiokafka {version('aiokafka')}, Apache Kafka 4.1.1")
-    console.print(table)
+@app.command("checkpoints")
+def run_checkpoints(events: Events = NORMAL, runs: Runs = 3, output: OutputForm = Output.TABLE) -> None:
+    """What checkpoints cost, and how long a restart takes."""
+    report("checkpoints", lambda: checkpoints.run(events, runs), output)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--events", type=int, default=Log().events)
-    parser.add_argument("--endpoints", type=int, default=Log().endpoints)
-    parser.add_argument("--partitions", type=int, default=Log().partitions)
-    parser.add_argument("--runs", type=int, default=3)
-    given = parser.parse_args()
-    log = Log(given.events, given.endpoints, given.partitions)
-    show(log, compare(log, given.runs))
+@app.command("replay")
+def run_replay(
+    events: Events = NORMAL,
+    gigabytes: Annotated[float, typer.Option(min=0, help="A file of this size, too.")] = 0,
+    output: OutputForm = Output.TABLE,
+) -> None:
+    """`tidegate replay` of files."""
+    report("replay", lambda: replay.run(events, gigabytes), output)
+
+
+@app.command("workers")
+def run_workers(
+    events: Events = BACKLOG,
+    rate: Annotated[int, typer.Option(min=1, help="Events a second, while a third worker joins.")] = 20_000,
+    seconds: Seconds = 40,
+    output: OutputForm = Output.TABLE,
+) -> None:
+    """Two workers beside one, and a third that joins."""
+    report("workers", lambda: workers.run(events, rate, seconds), output)
+
+
+@app.command("profile")
+def run_profile(events: Events = BACKLOG, output: OutputForm = Output.TABLE) -> None:
+    """Where the worker's time goes at full load (py-spy)."""
+    report("profile", lambda: profiling.run(events), output)
+
+
+@app.command("peers")
+def install_peers() -> None:
+    """Get the programs to compare with, into a folder that is not under version control; nothing else needs this."""
+    peers.install()
+
+
+def report(name: str, scenario: Callable[[], list[Table]], output: Output) -> None:
+    """Run a scenario, show what came of it, and keep it."""
+    say(f"{name} ...")
+    tables = scenario()
+    found = [{"scenario": name, "machine": machine(), **table.as_json()} for table in tables]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.json").write_bytes(orjson.dumps(found, option=orjson.OPT_INDENT_2))
+    if output is Output.JSON:
+        for each in found:
+            print(orjson.dumps(each).decode(), flush=True)
+        return
+    console = Console(width=WIDTH, highlight=False)
+    for table in tables:
+        table.show(console)
+    console.print(f"  {machine()}")
+
+
+def machine() -> str:
+    """What the numbers depend on."""
+    return (
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, aiokafka {version('aiokafka')}, "
+        f"Apache Kafka {VERSION}"
+    )
 
 
 if __name__ == "__main__":
-    main()
+    app()

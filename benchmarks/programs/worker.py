@@ -1,7 +1,7 @@
 """The worker itself, all of it: decode, roll-up, rules, checkpoints, metrics; it stops once it has read the log.
 
-Run as `python -m benchmarks.worker CONFIG EVENTS`; prints one JSON object. CPU and wall time are those from the first
-batch of requests to the checkpoint after the last, in the whole process.
+Run as `python -m benchmarks.programs.worker CONFIG EVENTS`; prints one JSON object. CPU and wall time are those from
+the first batch of requests to the checkpoint after the last, in the whole process.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The yardstick: aiokafka's `getmany` and `orjson.loads` on each value, and nothing else.
 
-Run as `python -m benchmarks.bare ADDRESS TOPIC EVENTS`; prints one JSON object.
+Run as `python -m benchmarks.programs.bare ADDRESS TOPIC EVENTS`; prints one JSON object.
 """
 
 from __future__ import annotations

@@ -1,0 +1,60 @@
+"""The job in Quix Streams: tumbling windows per endpoint and second of event time, final results only.
+
+Run as `python quix.py ADDRESS TOPIC EVENTS` by a Python that has `quixstreams`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import time
+import uuid
+from typing import Any, Final
+
+from quixstreams import Application
+from quixstreams.dataframe.windows import Count, Sum
+
+LATENESS_MS: Final = 10_000
+
+
+def event_time_ms(value: Any, *_: object) -> int:  # noqa: ANN401 -- decoded JSON
+    return int(value["time"] * 1000)
+
+
+def with_error(value: Any) -> dict[str, float]:  # noqa: ANN401 -- decoded JSON
+    return {"error": float(value["status"] >= 500), "duration_s": value["duration_s"]}  # noqa: PLR2004 -- HTTP
+
+
+class Meter:
+    """Prints the figures and ends the process once all events were seen."""
+
+    def __init__(self, events: int) -> None:
+        self._events, self._seen = events, 0
+        self._cpu = self._wall = 0.0
+
+    def count(self, _: object) -> None:
+        if not self._seen:
+            self._cpu, self._wall = time.process_time(), time.perf_counter()
+        self._seen += 1
+        if self._seen == self._events:
+            done = {"cpu_s": time.process_time() - self._cpu, "wall_s": time.perf_counter() - self._wall}
+            os.write(1, json.dumps({"events": self._seen, **done}).encode() + b"\n")
+            os._exit(0)
+
+
+def main(address: str, topic: str, events: int) -> None:
+    app = Application(
+        broker_address=address, consumer_group=f"bench-{uuid.uuid4().hex}", auto_offset_reset="earliest",
+        state_dir=tempfile.mkdtemp(prefix="tidegate-bench-"), loglevel="ERROR",
+    )  # fmt: skip
+    source = app.topic(topic, value_deserializer="json", timestamp_extractor=event_time_ms)
+    frame = app.dataframe(source).update(Meter(events).count).apply(with_error)
+    windows = frame.tumbling_window(duration_ms=1000, grace_ms=LATENESS_MS)
+    windows.agg(count=Count(), errors=Sum("error"), duration_s=Sum("duration_s")).final()
+    app.run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
