@@ -14,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Final
@@ -30,12 +29,13 @@ from schemas.config import Config
 from schemas.outputs import Alert, Command, Finding
 from schemas.topics import BILLING, REQUESTS, SCALING
 from streams import configuration, logs, narration
+from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
 from streams.lines import STDIN
+from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default
 from streams.replay import Replay
 from streams.stages import build_stage, encode
 
-DEFAULT_CONFIG: Final = "tidegate.yaml"
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
 app = typer.Typer(
@@ -49,28 +49,7 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
-
-
-class Output(StrEnum):
-    """How results are written."""
-
-    TABLE = "table"
-    JSON = "json"
-
-
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        envvar="TIDEGATE_CONFIG",
-        show_envvar=True,
-        help=f"The configuration; {DEFAULT_CONFIG} where none is named.",
-    ),
-]
-OutputForm = Annotated[
-    Output, typer.Option("--output", "-o", help="table: for people; json: one object a line, for programs.")
-]
+app.add_typer(dlq_app, name="dlq")
 
 
 def main() -> None:
@@ -124,7 +103,7 @@ def run(config: ConfigFile = None) -> None:
     from streams.worker import run as run_worker  # noqa: PLC0415 -- Faust: half a second to import
 
     logs.configure()
-    path = _path(config)
+    path = config_path(config)
     loaded = configuration.load(path, SETTINGS, os.environ)
     sys.exit(run_worker(loaded, build_stage, reload=lambda: _reloaded(path)))
 
@@ -156,13 +135,13 @@ def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
         raise UsageError("replay: expected at least one of --requests, --scaling and --billing")
     if list(files.values()).count(STDIN) > 1:
         raise UsageError(f"replay: only one input can be {STDIN} (standard input)")
-    sys.exit(_replay(_load_or_default(config), files, output, strict=strict))
+    sys.exit(_replay(load_or_default(config), files, output, strict=strict))
 
 
 @app.command()
 def check(config: ConfigFile = None, output: OutputForm = Output.TABLE) -> None:
     """Reads the configuration and prints each problem with its line. Touches no network."""
-    path = _path(config)
+    path = config_path(config)
     loaded, problems = configuration.read(path, SETTINGS, os.environ)
     for problem in problems:
         print(narration.as_json(problem._asdict()) if output is Output.JSON else problem)
@@ -186,11 +165,14 @@ def create(
     replication: Annotated[int, typer.Option(min=1, help="Replicas of each partition; 3 in production.")] = 1,
     output: OutputForm = Output.TABLE,
 ) -> None:
-    """Declares the topics. What is there already is left as it is."""
+    """Declares the topics. What is there is left as it is.
+
+    Only a state topic whose source has got more partitions gets as many, too.
+    """
     from streams.topics import declare  # noqa: PLC0415 -- aiokafka: a moment to import
 
     logs.configure("WARNING")
-    declared = asyncio.run(declare(_load_or_default(config), partitions, replication))
+    declared = asyncio.run(declare(load_or_default(config), partitions, replication))
     table = Table("topic", "partitions", "")
     for topic, is_new in declared:
         if output is Output.JSON:
@@ -207,19 +189,6 @@ def _summary(config: Config) -> str:
     own = "".join(f", {count} in {mode}" for mode, count in sorted(others.items()))
     counts = f"endpoints: {len(config.endpoints)}{own}; budgets: {len(config.budgets)}; rules: {len(config.rules)}"
     return f"version {config.version}; mode: {config.mode}; {counts}"
-
-
-def _path(config: Path | None) -> Path:
-    return Path(DEFAULT_CONFIG) if config is None else config
-
-
-def _load_or_default(config: Path | None) -> Config:
-    """The configuration; the defaults where none was named and there is none."""
-    path = _path(config)
-    if config is None and not path.exists():
-        print(f"tidegate: no {DEFAULT_CONFIG} here, using the defaults", file=sys.stderr)
-        return configuration.defaults(SETTINGS)
-    return configuration.load(path, SETTINGS, os.environ)
 
 
 def _reloaded(path: Path) -> Config | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from schemas.events import BadEvent
+from schemas.events import BadEvent, Why
 from schemas.topics import DEAD_LETTERS
 from streams.stage import Headers, Outgoing
 
@@ -18,6 +18,8 @@ TOPIC: Final = "source.topic"
 PARTITION: Final = "source.partition"
 OFFSET: Final = "source.offset"
 ADDED: Final = (TYPE, MESSAGE, TOPIC, PARTITION, OFFSET)
+
+_TYPES: Final = {why: (TYPE, why.value.encode()) for why in Why}
 
 
 class DeadLetters:
@@ -29,8 +31,8 @@ class DeadLetters:
 
     def letter(self, bad: BadEvent) -> Outgoing:
         """The record that keeps a bad event."""
-        why = ((TYPE, bad.why.encode()), (MESSAGE, bad.message.encode()))
-        headers = (*bad.headers, *why, *self._source, (OFFSET, b"%d" % bad.offset))
+        why, message = _TYPES[bad.why], (MESSAGE, bad.message.encode())
+        headers = (*bad.headers, why, message, *self._source, (OFFSET, b"%d" % bad.offset))
         return Outgoing(self._topic, bad.key, bad.value, headers)
 
 

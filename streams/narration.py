@@ -29,10 +29,10 @@ def of_finding(finding: Finding) -> str:
 def sentence(value: Finding | Command) -> str:
     """Time, kind and sentence: a line of `replay`."""
     if isinstance(value, Finding):
-        return _printable(f"{value.at}  finding  {of_finding(value)}")
-    return _printable(f"{value.issued_at}  command  {what_was_done(value)}")
+        return printable(f"{value.at}  finding  {of_finding(value)}")
+    return printable(f"{value.issued_at}  command  {what_was_done(value)}")
 
 
-def _printable(text: str) -> str:
-    """An endpoint's name may hold any character; it must not move the reader's cursor or begin a line."""
+def printable(text: str) -> str:
+    """A name, or what stands in a record, may hold any character; none may move the reader's cursor or begin a line."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -63,7 +63,9 @@ class CoreStage(ABC):
 
     def encode(self, value: Value) -> Outgoing:
         """The record that carries a value."""
-        match value:
+        match value:  # the most frequent first: there may be nothing but bad events
+            case BadEvent():
+                return self._letters.letter(value)
             case Finding():
                 return Outgoing(FINDINGS, value.subject.encode(), encode(value))
             case Command():
@@ -72,8 +74,6 @@ class CoreStage(ABC):
                 return Outgoing(ALERTS, value.subject.encode(), encode(value))
             case Rollup():
                 return Outgoing(ROLLUPS, value.budget.encode(), encode(value))
-            case BadEvent():
-                return self._letters.letter(value)
 
     def tick(self, now_us: int) -> list[Outgoing]:  # noqa: ARG002 -- most stages need no clock
         return []
@@ -99,13 +99,14 @@ def encode(value: Finding | Command | Alert | Rollup) -> bytes:
 
 def _label(value: Value) -> tuple[str, ...] | None:
     match value:
+        case BadEvent() | Rollup():
+            return None
         case Finding():
             return "findings", value.rule, value.status, value.severity
         case Command():
             return "commands", value.action, value.mode, value.held or ""
         case Alert():
             return "alerts", value.status
-    return None
 
 
 class InputFold(Protocol):

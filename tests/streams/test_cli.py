@@ -59,6 +59,10 @@ def invoke(*arguments: str) -> Result:
         (("check",), ["--config", "--output", "each problem with its line", "no network"]),
         (("topics",), ["create"]),
         (("topics", "create"), ["--partitions", "--replication", "left as it is"]),
+        (("dlq",), ["ls", "show", "replay"]),
+        (("dlq", "ls"), ["--topic", "--since", "error.type"]),
+        (("dlq", "show"), ["--why", "--offset", "--limit"]),
+        (("dlq", "replay"), ["--dry-run", "--again", "--yes", "tidegate.replayed", "counted as late"]),
         (("version",), ["--output"]),
     ],
 )

@@ -1,0 +1,52 @@
+"""What several verbs of the command line have in common: their options, and how the configuration is found."""
+
+from __future__ import annotations
+
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from detectors import SETTINGS
+from schemas.config import Config
+from streams import configuration
+
+DEFAULT_CONFIG: Final = "tidegate.yaml"
+
+
+class Output(StrEnum):
+    """How results are written."""
+
+    TABLE = "table"
+    JSON = "json"
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        envvar="TIDEGATE_CONFIG",
+        show_envvar=True,
+        help=f"The configuration; {DEFAULT_CONFIG} where none is named.",
+    ),
+]
+OutputForm = Annotated[
+    Output, typer.Option("--output", "-o", help="table: for people; json: one object a line, for programs.")
+]
+
+
+def config_path(config: Path | None) -> Path:
+    return Path(DEFAULT_CONFIG) if config is None else config
+
+
+def load_or_default(config: Path | None) -> Config:
+    """The configuration; the defaults where none was named and there is none."""
+    path = config_path(config)
+    if config is None and not path.exists():
+        print(f"tidegate: no {DEFAULT_CONFIG} here, using the defaults", file=sys.stderr)  # noqa: T201 -- to a person
+        return configuration.defaults(SETTINGS)
+    return configuration.load(path, SETTINGS, os.environ)
