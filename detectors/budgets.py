@@ -4,7 +4,7 @@ What it decides is a function of the roll-ups' own log. A roll-up that was writt
 successor wrote it again) is dropped: within a source partition the sequence never falls.
 
 Forgotten is an endpoint of which no roll-up told for `forget_after`, as of the budget's clock, unless a bill of it
-still runs: what its last replicas cost ends there. And, when a new one comes and there are as many as the partitions
+still counts: what its last replicas cost ends there. And, when a new one comes and there are as many as the partitions
 of the inputs may have (`max_endpoints` each), the one that was silent longest.
 """
 
@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from detectors.episodes import Episode, Episodes
-from detectors.ledger import LARGEST, Account, Ledger
+from detectors.ledger import LARGEST, WINDOW_US, Account, Ledger
 from detectors.rule import BudgetRule
 from schemas.config import Config
 from schemas.outputs import Finding, MoneyRollup
@@ -124,7 +124,7 @@ class BudgetFold:
         ledger, recency = budget.ledger, budget.recency
         for endpoint in recency.silent(ledger.now_us - round(self._config.input.forget_after * US)):
             account = ledger.accounts.get(endpoint)
-            if account is not None and account.is_ahead(ledger.now_us):
+            if account is not None and account.is_billed(ledger.now_us - WINDOW_US):
                 recency.hear(endpoint, ledger.now_us)
                 ledger.changed.add(endpoint)
             else:

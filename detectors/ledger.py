@@ -74,9 +74,9 @@ class Account(Struct, array_like=True):
             lines = [_total(alike[i : i + 2]) for alike in kinds for i in range(0, len(alike), 2)]
         self.bills = lines
 
-    def is_ahead(self, now_us: int) -> bool:
-        """Whether a line says what will be spent."""
-        return any(bill.end_us > now_us for bill in self.bills)
+    def is_billed(self, since_us: int) -> bool:
+        """Whether a line says what was, or will be, spent since then."""
+        return any(bill.end_us >= since_us for bill in self.bills)
 
     @property
     def replicas(self) -> int:

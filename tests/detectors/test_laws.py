@@ -10,11 +10,12 @@ import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from detectors import LearnedNormal
 from detectors.rules.hourly_spend import Settings as HourlySpendSettings
 from detectors.rules.request_surge import Settings as SurgeSettings
-from schemas.config import Config, Seconds
+from schemas.config import Config, Input, Seconds
 from schemas.outputs import Status
 from schemas.topics import REQUESTS, ROLLUPS, SCALING
 from schemas.units import US, from_rfc3339
@@ -239,13 +240,21 @@ def rollups_of(out: list[Outgoing]) -> list[Entry]:
     return numbered([Entry(0, START_S * 1000, record.key, record.value) for record in written])
 
 
-@laws
-@given(SCALINGS, st.data())
+LIMITS: Final = st.builds(
+    Input,
+    lateness=st.just(Seconds(2)),
+    forget_after=st.sampled_from([Seconds(7200), Input().forget_after]),
+    max_endpoints=st.sampled_from([1, 2, Input().max_endpoints]),
+)
+
+
+@settings(max_examples=60)
+@given(SCALINGS, LIMITS, st.data())
 def test_scaling_gives_the_same_however_it_is_cut(
-    rows: list[tuple[float, float, str, int, int]], data: st.DataObject
+    rows: list[tuple[float, float, str, int, int]], limits: Input, data: st.DataObject
 ) -> None:
-    """Also what follows in the budgets, whose batches may come twice."""
-    config, log = configuration(hourly_spend=BUDGET), scalings_of(rows)
+    """Also what follows in the budgets, whose batches may come twice; and whatever is forgotten on the way."""
+    config, log = structs.replace(configuration(hourly_spend=BUDGET), input=limits), scalings_of(rows)
     whole = outputs(SCALING, config, log, [])
     assert outputs(SCALING, config, log, data.draw(cuts_of(len(log)))) == whole
     money = rollups_of(whole)

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.ledger import KEEP_US, LATENESS_US, WINDOW_US, Account, Ledger
+from detectors import ledger as ledgers
+from detectors.ledger import KEEP_US, LATENESS_US, MOST_LINES, WINDOW_US, Account, Ledger
 from schemas.outputs import Bill
 from schemas.units import HOUR_US, NANO, US
 
@@ -227,6 +228,62 @@ def play(ledger: Ledger, move: tuple[str, int, int, Bill | int]) -> None:
     else:
         start_us, end_us = now_us + what.start_us, now_us + what.end_us
         ledger.charge(endpoint, Bill(start_us, end_us, what.cost_nano, what.estimated, what.line_id))
+
+
+def test_lines_of_one_period_are_added_up_without_a_loss() -> None:
+    """An account keeps a thousand lines apart; a line of each second of a GPU's hour is more."""
+    ledger = ledger_at(NOW_US, "a")
+    for n in range(3 * MOST_LINES):
+        ledger.charge("a", bill(-1, 0, 0.125, f"line {n}"))
+    assert len(ledger.accounts["a"].bills) <= MOST_LINES
+    assert ledger.spend() == 3 * MOST_LINES * NANO // 8
+
+
+def test_lines_of_many_periods_are_added_up_to_the_same_sum() -> None:
+    """Charges and credits, final and estimated, fees at a moment: their number is bounded, their sums are kept."""
+    account = Account()
+    lines = [
+        Bill(NOW_US + n, NOW_US + n + (n % 3) * US, (-1) ** (n // 3) * n, estimated=n % 2 == 0, line_id=None)
+        for n in range(MOST_LINES)
+    ]
+    for line in lines:
+        account.charge(line)
+    account.condense()
+    kinds = {(line.estimated, line.cost_nano < 0, line.start_us == line.end_us) for line in lines}
+    assert {(b.estimated, b.cost_nano < 0, b.start_us == b.end_us) for b in account.bills} == kinds
+    for kind in kinds:
+        sums = [
+            sum(b.cost_nano for b in some if (b.estimated, b.cost_nano < 0, b.start_us == b.end_us) == kind)
+            for some in (lines, account.bills)
+        ]
+        assert sums[0] == sums[1]
+    assert len(account.bills) <= MOST_LINES // 2 + len(kinds)
+
+
+@given(st.lists(moves(), max_size=40), st.integers(1, 10**10))
+def test_the_bound_holds_when_lines_are_added_up(log: list[tuple[str, int, int, Bill | int]], price: int) -> None:
+    """Also of the lines that reach past the clock, whose money is then spread otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledgers, "MOST_LINES", 3)
+        ledger = ledger_at(NOW_US)
+        for endpoint in "abc":
+            ledger.price(endpoint, price)
+        for move in log:
+            play(ledger, move)
+            assert ledger.upper_nano >= summed(ledger)
+        for after_us in (1, US, HOUR_US // 2, HOUR_US, 30 * HOUR_US):
+            ledger.advance(ledger.now_us + after_us)
+            assert ledger.upper_nano >= summed(ledger)
+
+
+def test_the_look_ahead_forgets_lines_that_are_gone() -> None:
+    """Accounts that come and go leave nothing behind, although their lines run on."""
+    ledger = ledger_at(NOW_US)
+    for n in range(1000):
+        ledger.price(f"job-{n}", PRICE)
+        ledger.charge(f"job-{n}", bill(0, 700, 1.0))
+        ledger.close(f"job-{n}")
+    assert len(ledger._ahead) <= 2 * ledgers.SPARE
 
 
 @given(st.lists(moves(), max_size=25), st.sets(st.integers(0, 25)), st.integers(1, 10**10))
