@@ -60,6 +60,22 @@ class Judgement(NamedTuple):
 Band = tuple[float, float, float, float]  # expected, low, high, scale
 
 
+def accept_steps(step_s: float) -> int:
+    """How many steps a one-sided deviation must last to be the new normal."""
+    return max(ACCEPT_STEPS, math.ceil(ACCEPT_S / step_s))
+
+
+def memories(step_s: float) -> dict[str, float]:
+    """How many steps each average remembers."""
+    level, variance = max(MIN_STEPS, LEVEL_S / step_s), max(MIN_STEPS, SCALE_S / step_s)
+    return {"level": level, "season": level, "recent": RECENT_SHARE * accept_steps(step_s), "variance": variance}
+
+
+def hour_share(step_s: float) -> float:
+    """How much of an hour's visit one step is."""
+    return min(1.0, step_s / HOUR_S)
+
+
 class FadingMean(stats.Mean):
     """River's running mean with a memory of at most `memory` values."""
 
@@ -77,6 +93,17 @@ class FadingMean(stats.Mean):
         self.n, self._mean = weight, mean
 
 
+def next_xi(xi: float, residual: float, start: float) -> float:
+    """The Pareto index of a tail after one residual beyond its start."""
+    excess = min(math.log(residual / start), 1.5)  # one value of any size moves the index this much
+    return min(XI_HIGH, max(XI_LOW, xi + TAIL_GAIN * (excess - xi)))
+
+
+def stretch(xi: float) -> float:
+    """The `BAND_P` quantile of a tail, in multiples of its start."""
+    return float((TAIL_P / BAND_P) ** xi)
+
+
 class Tail:
     """How far beyond its usual spread one side reaches: a quantile and a Pareto index, learned value by value."""
 
@@ -89,8 +116,7 @@ class Tail:
     def learn(self, residual: float) -> None:
         """Take one residual of this side (in scales; not positive if the value lay on the other side)."""
         if residual > self.start:
-            excess = min(math.log(residual / self.start), 1.5)  # one value of any size moves the index this much
-            self.xi = min(XI_HIGH, max(XI_LOW, self.xi + TAIL_GAIN * (excess - self.xi)))
+            self.xi = next_xi(self.xi, residual, self.start)
             self.start *= TAIL_RISE
             self._measure()
         else:
@@ -98,8 +124,8 @@ class Tail:
             self.reach = min(BAND_HIGH, max(BAND_LOW, start * self._stretch))
 
     def _measure(self) -> None:
-        """`reach` is the `BAND_P` quantile, in scales; `_stretch` what it is in multiples of `start`."""
-        self._stretch: float = (TAIL_P / BAND_P) ** self.xi
+        """`reach` is the `BAND_P` quantile, in scales."""
+        self._stretch = stretch(self.xi)
         self.reach = min(BAND_HIGH, max(BAND_LOW, self.start * self._stretch))
 
 
@@ -138,11 +164,9 @@ class LearnedNormal:
     def __init__(self, step_s: float = 60.0) -> None:
         self.step_s = float(step_s)
         self.steps = 0
-        self._level = FadingMean(max(MIN_STEPS, LEVEL_S / step_s))
-        self._season = FadingMean(max(MIN_STEPS, LEVEL_S / step_s))
-        self._accept_steps = max(ACCEPT_STEPS, math.ceil(ACCEPT_S / step_s))
-        self._recent = FadingMean(RECENT_SHARE * self._accept_steps)
-        self._variance = FadingMean(max(MIN_STEPS, SCALE_S / step_s))
+        self._accept_steps, memory = accept_steps(step_s), memories(step_s)
+        self._level, self._season = FadingMean(memory["level"]), FadingMean(memory["season"])
+        self._recent, self._variance = FadingMean(memory["recent"]), FadingMean(memory["variance"])
         self._upper, self._lower = Tail(), Tail()
         self._side_steps = 0
         self._nonnegative = True
@@ -150,7 +174,7 @@ class LearnedNormal:
         self._hour = -1  # since the epoch: the hour of the last value ...
         self._usual: float | None = None  # ... and what earlier visits say of it
         self._cached: Band | None = None
-        self._share = min(1.0, self.step_s / HOUR_S)  # of an hour's visit that one step is
+        self._share = hour_share(step_s)
 
     def expect(self, time_s: float) -> Judgement:
         """What a value at `time_s` (seconds since the epoch) should be; the score is 0."""

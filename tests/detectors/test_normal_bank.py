@@ -1,0 +1,95 @@
+"""The bank of normals is the normal, series by series and bit by bit."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detectors.normal import ACCEPT_S, LearnedNormal, NormalState
+from detectors.normal_bank import NormalBank
+
+STEP_S: Final = 60.0
+SERIES: Final = 3
+VALUES: Final = st.one_of(
+    st.integers(0, 30).map(float), st.floats(-1e3, 1e3), st.sampled_from([0.0, 1e300, -1e300, 5.0])
+)
+STEP: Final = st.tuples(
+    st.sampled_from([1, 1, 1, 2, 60, 5000]),  # how many steps later
+    st.lists(VALUES, min_size=SERIES, max_size=SERIES),
+    st.lists(st.booleans(), min_size=SERIES, max_size=SERIES),  # whether it teaches
+    st.sets(st.integers(0, SERIES - 1), min_size=1),  # which of the series take part
+)
+
+
+class Both:
+    """Series by the one and by the other."""
+
+    def __init__(self) -> None:
+        self.bank = NormalBank(STEP_S)
+        self.bank.add(SERIES)
+        self.ones = [LearnedNormal(STEP_S) for _ in range(SERIES)]
+
+    def update(self, time_s: float, values: list[float], teach: list[bool], numbers: list[int]) -> None:
+        at = np.array(numbers)
+        self.bank.update(at, time_s, np.array(values)[at], np.array(teach)[at])
+        for number in numbers:
+            self.ones[number].update(time_s, values[number], teach=teach[number])
+        self.compare(time_s, numbers)
+
+    def compare(self, time_s: float, numbers: list[int]) -> None:
+        expected = self.bank.expect(np.array(numbers))
+        for place, number in enumerate(numbers):
+            judgement = self.ones[number].expect(time_s)
+            assert (judgement.expected, judgement.high) == (expected.expected[place], expected.high[place])
+            assert judgement.warm == expected.warm[place]
+            assert self.ones[number].snapshot() == self.bank.snapshot(number)
+
+
+def taught(steps: int) -> Both:
+    """Both after a steady level with some jitter."""
+    both = Both()
+    for step in range(steps):
+        values = [float((7 * step + 3 * series) % (4 + 9 * series)) for series in range(SERIES)]
+        both.update(step * STEP_S, values, [True] * SERIES, list(range(SERIES)))
+    return both
+
+
+@given(st.lists(STEP, max_size=40), st.sampled_from([0, 29, 100]))
+def test_each_series_is_a_learned_normal(
+    steps: list[tuple[int, list[float], list[bool], set[int]]], before: int
+) -> None:
+    """Whatever comes: the state is the same after every step, with gaps, open episodes and values beyond reason."""
+    both, step = taught(before), before
+    for gap, values, teach, numbers in steps:
+        step += gap
+        both.update(step * STEP_S, values, teach, sorted(numbers))
+
+
+def test_a_new_level_moves_both_alike() -> None:
+    """Level, season, the hour's usual value and the hours of the week."""
+    both, steps = taught(3 * 1440), int(ACCEPT_S / STEP_S)
+    for step in range(3 * 1440, 3 * 1440 + steps + 60):
+        both.update(step * STEP_S, [900.0, 5.0, 9.0 + step % 5], [False, True, True], [0, 1, 2])
+    expected = both.bank.expect(np.arange(SERIES)).expected
+    assert expected[0] > 800  # it has moved, untaught
+    assert expected[2] < 20
+
+
+def test_a_snapshot_restores_either() -> None:
+    """What one has written the other reads; series that are not kept are gone, and new ones are new."""
+    both = taught(2000)
+    states = [both.bank.snapshot(series) for series in range(SERIES)]
+    wire = [msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=NormalState) for state in states]
+    other = Both()
+    other.ones = [LearnedNormal.restore(state) for state in wire]
+    for series, state in enumerate(wire):
+        other.bank.restore(series, state)
+    other.update(2000 * STEP_S, [1.0, 20.0, 3.0], [True] * SERIES, [0, 1, 2])
+    other.bank.keep(np.array([2]))
+    other.bank.add(1)
+    assert other.bank.snapshot(0) == other.ones[2].snapshot()
+    assert other.bank.snapshot(1) == LearnedNormal(STEP_S).snapshot()
