@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from detectors.rollup import Ints
+from detectors.table import Ints
 from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.events import Billing

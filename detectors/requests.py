@@ -1,7 +1,9 @@
 """The endpoint stage over one partition of requests: roll up, learn, and find surges.
 
-A batch is cut where a second closes. Within such a stretch no threshold moves, so its requests can be taken all at
-once; still, a rule fires at the request that crosses, and so nothing depends on where a batch began or ended.
+A rule fires at the request that crosses, and a second closes at the request that moves the watermark past it, so that
+nothing depends on where a batch began or ended. Yet hardly any request crosses anything. So a batch is cut only where
+thresholds may move; of such a span the rules say at once whether any endpoint could cross within it. Mostly none can:
+all its requests are counted together, and then its seconds are closed. Else the span is taken second by second.
 """
 
 from __future__ import annotations
@@ -14,28 +16,44 @@ import numpy as np
 from msgspec import Struct
 
 from detectors.episodes import Episode, Episodes
-from detectors.rollup import Flags, Ints, RequestColumns, Ring, to_columns
+from detectors.rollup import COLUMNS, RequestColumns, Ring, to_columns
 from detectors.rule import Crossing, RequestRule
+from detectors.table import Flags, Ints, Table
 from detectors.watermark import Watermark, cuts
 from schemas.config import Config
 from schemas.events import Request
 from schemas.outputs import Finding, Rollup
+from schemas.recency import Marks
 from schemas.topics import REQUESTS
 from schemas.units import US
 
 Emitted = Finding | Rollup
-STATE_VERSION: Final = 1
+Requests = dict[str, tuple[int, int]]  # endpoint -> how many, and how many of them failed
+MINUTE_S: Final = 60
 ROLLUP_ENDPOINTS: Final = 2000  # in one record: with the longest names it stays below Kafka's megabyte
 ROLLUP_PARTS: Final = 1000  # records of one second at most: two million endpoints in a partition
 
+ROW: Final = np.dtype([("heard_s", "i8"), ("place", "i8"), ("dirty", "?"), ("minute", "i8", len(COLUMNS))])
+"""Of an endpoint: the newest second when it was last heard of, and the place of that among all that was heard; whether
+its state changed since the last checkpoint; what it counted in the open minute."""
+
 
 class EndpointState(Struct, array_like=True):
-    """One endpoint as plain data: its rows in the ring, its open episodes, and what each rule keeps."""
+    """One endpoint as plain data: what the roll-up has of it, its open episodes, and what each rule keeps."""
 
-    version: int
+    heard_s: int
+    place: int
+    minute: list[int]
     rows: list[tuple[int, list[int]]]
     episodes: dict[str, Episode]
     rules: dict[str, msgspec.Raw]
+
+
+class RequestPosition(Struct, array_like=True):
+    """What belongs to no one endpoint."""
+
+    watermark: Watermark
+    marks: Marks
 
 
 class Numbers(dict[str, int]):
@@ -54,15 +72,17 @@ class RequestFold:
         self._config, self._partition = config, partition
         lateness_s = int(config.input.lateness)
         self.watermark = Watermark(lateness_s)
-        reach_s = max((rule.reach_s(config) for rule in rules), default=0)
-        self._ring = Ring(lateness_s + reach_s + 2)
+        self._ring = Ring(lateness_s + max((rule.reach_s(config) for rule in rules), default=0) + MINUTE_S + 2)
         self._rules = {rule.rule: rule(config, self._ring) for rule in rules}
+        self._steps_s = {MINUTE_S, *(rule.step_s for rule in self._rules.values())}
         self._episodes = {rule.rule: Episodes(rule.rule, rule.unit) for rule in rules}
         self._numbers = Numbers()
         self._names: list[str] = []
-        self._dirty = np.zeros(0, dtype=np.bool_)
-        self._silent = {rule.rule: np.zeros(0, dtype=np.bool_) for rule in rules}
-        self._members: dict[str, Ints] = {}  # budget -> the numbers of its endpoints, in the order of their names
+        self._table = Table(ROW, (0, -1, False, 0))
+        self._silent: dict[str, Flags] = {rule.rule: np.zeros(0, dtype=np.bool_) for rule in rules}
+        self._members: dict[str, Flags] = {}  # budget -> whether it covers an endpoint, by its number
+        self._marks = Marks()
+        self._gone: set[str] = set()  # forgotten since the last checkpoint
         self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
@@ -70,44 +90,37 @@ class RequestFold:
         for name, rule in self._rules.items():
             rule.reconfigure(config)
             self._episodes[name].config_version = config.version
-        self._members = {budget: self._joined(budget, (), self._names) for budget in config.budgets}
+        self._members = {budget: self._covered(budget, self._names) for budget in config.budgets}
 
     def apply(self, events: Sequence[Request], time_us: Ints) -> list[Emitted]:
         """Fold requests in log order; `time_us` is their time."""
         if not events:
             return []
-        columns = to_columns(events, self._number([e.endpoint for e in events]), time_us)
+        endpoints = [e.endpoint for e in events]
+        columns = to_columns(events, self._number(endpoints), time_us)
         newest, open_from = self.watermark.follow(time_us)
         emitted: list[Emitted] = []
-        for start, end in cuts(newest):
+        for start, end in cuts(sum((open_from // step_s for step_s in self._steps_s), np.zeros_like(open_from))):
+            known = len(self._names)
             emitted += self._begin(int(newest[start]), int(open_from[start]))
-            emitted += self._take(columns.at(slice(start, end)))
+            if len(self._names) < known:  # some were forgotten, and the others have new numbers
+                columns.endpoint[start:] = self._number(endpoints[start:])
+            emitted += self._span(columns.at(slice(start, end)), newest[start:end], open_from[start:end])
         self.watermark.newest_us = max(self.watermark.newest_us, int(time_us.max()))
         return emitted
 
-    def _number(self, endpoints: list[str]) -> Ints:
-        numbers = np.array(list(map(self._numbers.__getitem__, endpoints)), dtype=np.int64)
-        if len(self._numbers) > len(self._names):
-            self._add(list(self._numbers)[len(self._names) :])
-        return numbers
-
-    def _add(self, endpoints: list[str]) -> None:
-        self._names += endpoints
-        self._ring.fit(len(self._names))
-        grown = np.zeros(len(endpoints), dtype=np.bool_)
-        self._dirty = np.append(self._dirty, grown)
-        for name, rule in self._rules.items():
-            rule.add(endpoints)
-            self._silent[name] = np.append(self._silent[name], ~grown)
-        self._members = {
-            budget: self._joined(budget, members.tolist(), endpoints) for budget, members in self._members.items()
-        }
-
-    def _joined(self, budget: str, members: Sequence[int], endpoints: Sequence[str]) -> Ints:
-        """The members of a budget, with those of the endpoints that it covers."""
-        covers = self._config.budgets[budget].covers
-        new = [self._numbers[name] for name in endpoints if covers(name)]
-        return np.array(sorted([*members, *new], key=self._names.__getitem__), dtype=np.int64)
+    def _span(self, columns: RequestColumns, newest: Ints, open_from: Ints) -> Iterator[Emitted]:
+        """Requests among which no threshold moves."""
+        in_time = columns.second >= open_from
+        if any(rule.may_cross(columns) for rule in self._rules.values()):
+            for start, end in cuts(newest):
+                yield from self._begin(int(newest[start]), int(open_from[start]))
+                self._count(columns.at(slice(start, end)), newest[start:end], in_time[start:end])
+                yield from self._crossings(columns.at(slice(start, end)).at(in_time[start:end]))
+        else:
+            self._ring.advance(int(newest[-1]))
+            self._count(columns, newest, in_time)
+            yield from self._begin(int(newest[-1]), int(open_from[-1]))
 
     def _begin(self, newest: int, open_from: int) -> Iterator[Emitted]:
         """Close what is complete, then begin the newest second."""
@@ -119,24 +132,28 @@ class RequestFold:
             else:
                 yield from self._close(self.watermark.open_from)
                 self.watermark.open_from += 1
-        if newest > self._ring.newest:
-            for rule in self._rules.values():
-                rule.begin(newest)
-            self._ring.advance(newest)
+        self._ring.advance(newest)
         self.watermark.newest_us = max(self.watermark.newest_us, newest * US)
 
     def _is_quiescent(self) -> bool:
-        no_episode = not any(episodes.open for episodes in self._episodes.values())
-        return no_episode and all(rule.is_quiescent() for rule in self._rules.values())
+        if any(episodes.open for episodes in self._episodes.values()) or self._table.rows["minute"].any():
+            return False
+        return all(rule.is_quiescent(self.watermark.open_from - 1) for rule in self._rules.values())
 
-    def _take(self, columns: RequestColumns) -> Iterator[Finding]:
-        """Count the requests that are not late, and open the episodes that they cross into."""
-        in_time = columns.second >= self.watermark.open_from
+    def _count(self, columns: RequestColumns, newest: Ints, in_time: Flags) -> None:
+        """Count the requests that are not late."""
         if not in_time.all():
-            self.late += int((~in_time).sum())
-            columns = columns.at(in_time)
-        self._dirty[columns.endpoint] = True
-        self._ring.add(columns)
+            self.late += len(in_time) - int(np.count_nonzero(in_time))
+            columns, newest = columns.at(in_time), newest[in_time]
+        self._ring.count(columns)
+        rows, endpoint = self._table.rows, columns.endpoint
+        rows["dirty"][endpoint] = True
+        rows["heard_s"][endpoint] = newest  # of several the last one remains
+        rows["place"][endpoint] = np.arange(len(endpoint)) + self._marks.hearings
+        self._marks.hearings += len(endpoint)
+
+    def _crossings(self, columns: RequestColumns) -> Iterator[Finding]:
+        """Open the episodes that these requests, just counted, cross into."""
         crossings = [
             (crossing, name)
             for name, rule in self._rules.items()
@@ -150,68 +167,151 @@ class RequestFold:
         self._silent[rule][crossing.endpoint] = False
         return self._episodes[rule].begin(endpoint, at_us, crossing.reading)
 
+    # -- a second closes -------------------------------------------------------------------------------------------
+
     def _close(self, second: int) -> Iterator[Emitted]:
-        yield from self._rollups(second)
+        row = self._ring.row(second)
+        self._table.rows["minute"] += row.T
+        ends_minute = (second + 1) % MINUTE_S == 0
+        yield from self._minute(second) if ends_minute else self._rollups(second, np.any(row, axis=0))
         for name, rule in self._rules.items():
-            self._dirty |= rule.close(second, self._silent[name])
+            self._table.rows["dirty"] |= rule.close(second, self._silent[name])
             episodes = self._episodes[name]
             due = {self._names[i] for i in rule.firing().tolist()} | set(episodes.open)
             for endpoint in sorted(due):
                 finding = self._follow(name, endpoint, second)
                 if finding is not None:
                     yield finding
+        if ends_minute:
+            self._forget(second)
 
     def _follow(self, rule: str, endpoint: str, second: int) -> Finding | None:
         number, episodes = self._numbers[endpoint], self._episodes[rule]
         span = (second * US, (second + 1) * US)
         settings = self._config.rule(rule, endpoint)
         finding = episodes.follow(endpoint, span, self._rules[rule].read(number), settings)
-        self._silent[rule][number] = endpoint not in episodes.open
-        self._dirty[number] = True
+        is_open = endpoint in episodes.open
+        self._silent[rule][number] = not is_open
+        row = self._table.rows[number]
+        row["dirty"] = True
+        if is_open:  # as good as heard of: it cannot be forgotten meanwhile
+            row["heard_s"], row["place"] = self.watermark.newest_us // US, self._marks.hearings
+            self._marks.hearings += 1
         return finding
 
-    def _rollups(self, second: int) -> Iterator[Rollup]:
-        row = self._ring.row(second, len(self._names))
-        active: Flags = np.any(row, axis=0)
+    def _rollups(self, second: int, active: Flags) -> Iterator[Rollup]:
+        """What the clock of a budget moves with: a second in which one of its endpoints had requests."""
         for budget, members in self._members.items():
-            numbers = members[active[members]]
-            for part, start in enumerate(range(0, len(numbers), ROLLUP_ENDPOINTS)):
-                some = numbers[start : start + ROLLUP_ENDPOINTS]
-                names = [self._names[i] for i in some.tolist()]
-                requests = dict(zip(names, map(tuple, row[:, some].T.tolist()), strict=True))
-                seq = second * ROLLUP_PARTS + part
-                yield Rollup(budget, REQUESTS, self._partition, seq, (second + 1) * US, requests=requests)
+            if np.any(active & members):
+                yield self._rollup(budget, second)
+
+    def _minute(self, second: int) -> Iterator[Rollup]:
+        """What the requests of the minute were that ends with this second."""
+        minute = self._table.rows["minute"]
+        counted: Flags = np.any(minute, axis=1)
+        for budget, members in self._members.items():
+            covered = np.flatnonzero(counted & members)
+            names = [self._names[number] for number in covered.tolist()]
+            requests = dict(zip(names, map(tuple, minute[covered].tolist()), strict=True))
+            names.sort()
+            for part, start in enumerate(range(0, len(names), ROLLUP_ENDPOINTS)):
+                some = {name: requests[name] for name in names[start : start + ROLLUP_ENDPOINTS]}
+                yield self._rollup(budget, second, part, some)
+        self._table.rows["dirty"] |= counted
+        minute[:] = 0
+
+    def _rollup(self, budget: str, second: int, part: int = 0, requests: Requests | None = None) -> Rollup:
+        seq = second * ROLLUP_PARTS + part
+        return Rollup(budget, REQUESTS, self._partition, seq, (second + 1) * US, requests=requests)
+
+    # -- endpoints come and go -------------------------------------------------------------------------------------
+
+    def _number(self, endpoints: Sequence[str]) -> Ints:
+        numbers = np.array(list(map(self._numbers.__getitem__, endpoints)), dtype=np.int64)
+        if len(self._numbers) > len(self._names):
+            self._add(list(self._numbers)[len(self._names) :])
+        return numbers
+
+    def _add(self, endpoints: list[str]) -> None:
+        self._names += endpoints
+        self._ring.add_endpoints(len(endpoints))
+        self._table.add(len(endpoints))
+        for name, rule in self._rules.items():
+            rule.add(endpoints)
+            self._silent[name] = np.append(self._silent[name], np.ones(len(endpoints), dtype=np.bool_))
+        for budget, members in self._members.items():
+            self._members[budget] = np.append(members, self._covered(budget, endpoints))
+
+    def _covered(self, budget: str, endpoints: Sequence[str]) -> Flags:
+        return np.array(list(map(self._config.budgets[budget].covers, endpoints)), dtype=np.bool_)
+
+    def _forget(self, second: int) -> None:
+        """At each full minute: who was silent for `forget_after`, and beyond `max_endpoints` who was silent longest."""
+        rows, limits = self._table.rows, self._config.input
+        place = np.sort(rows["place"])
+        silent = int(np.count_nonzero(rows["heard_s"] < second + 1 - int(limits.forget_after)))
+        dead = max(silent, len(place) - limits.max_endpoints)
+        if dead > 0:
+            self._marks.forgotten = max(self._marks.forgotten, int(place[dead - 1]))
+            self._keep(np.flatnonzero(rows["place"] > self._marks.forgotten))
+
+    def _keep(self, numbers: Ints) -> None:
+        """The others are forgotten."""
+        kept = [self._names[number] for number in numbers.tolist()]
+        self._gone |= set(self._names).difference(kept)
+        self._names = kept
+        self._numbers = Numbers(zip(kept, range(len(kept)), strict=True))
+        self._ring.keep(numbers)
+        self._table.keep(numbers)
+        for name, rule in self._rules.items():
+            rule.keep(numbers)
+            self._silent[name] = self._silent[name][numbers]
+        self._members = {budget: members[numbers] for budget, members in self._members.items()}
 
     # -- state -----------------------------------------------------------------------------------------------------
 
-    def changed(self) -> dict[str, EndpointState]:
-        """The endpoints whose state changed since the last call."""
-        changed = {self._names[i]: self._state(i) for i in np.flatnonzero(self._dirty).tolist()}
-        self._dirty[:] = False
+    def changed(self) -> dict[str, EndpointState | None]:
+        """The endpoints whose state changed since the last call; None: it is forgotten."""
+        dirty = self._table.rows["dirty"]
+        changed: dict[str, EndpointState | None] = {
+            self._names[i]: self._state(i) for i in np.flatnonzero(dirty).tolist()
+        }
+        changed |= dict.fromkeys(sorted(self._gone.difference(changed)))
+        dirty[:] = False
+        self._gone.clear()
         return changed
 
+    def position(self) -> RequestPosition:
+        """What belongs to no endpoint."""
+        return RequestPosition(self.watermark, self._marks)
+
     def _state(self, number: int) -> EndpointState:
-        name = self._names[number]
+        name, row = self._names[number], self._table.rows[number]
         return EndpointState(
-            STATE_VERSION,
-            self._ring.of(number, 0),
+            int(row["heard_s"]),
+            int(row["place"]),
+            row["minute"].tolist(),
+            self._ring.of(number),
             {rule: episodes.open[name] for rule, episodes in self._episodes.items() if name in episodes.open},
             {name: msgspec.Raw(msgspec.msgpack.encode(rule.snapshot(number))) for name, rule in self._rules.items()},
         )
 
-    def restore(self, watermark: Watermark, states: Mapping[str, EndpointState]) -> None:
+    def restore(self, position: RequestPosition, states: Mapping[str, EndpointState]) -> None:
         """Become the fold that these were taken from. Called once, when new."""
-        watermark.lateness_s = self.watermark.lateness_s
-        self.watermark = watermark
-        self._number(sorted(states))
-        self._ring.newest = watermark.newest_us // US
-        for name, state in states.items():
+        position.watermark.lateness_s = self.watermark.lateness_s
+        self.watermark, self._marks = position.watermark, position.marks
+        living = {name: state for name, state in states.items() if state.place > self._marks.forgotten}
+        self._gone = set(states).difference(living)  # a worker that was stopped for long may have written them again
+        self._number(sorted(living))
+        self._ring.newest = self.watermark.newest_us // US
+        for name, state in living.items():
             number = self._numbers[name]
+            self._table.rows[number] = (state.heard_s, state.place, False, state.minute)
             self._ring.put(number, state.rows)
             for kind, episode in state.episodes.items():
                 if kind in self._rules:  # a rule that is gone takes its episodes with it
                     self._episodes[kind].open[name] = episode
                     self._silent[kind][number] = False
             for kind, rule in self._rules.items():
-                rule.restore(number, state.rules.get(kind), watermark.open_from - 1)
+                rule.restore(number, state.rules.get(kind))
         self.reconfigure(self._config)

@@ -10,15 +10,13 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from detectors.table import Flags, Ints
 from schemas.events import Request
 from schemas.units import US
 
-Ints = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-
-COLUMNS: Final = ("count", "errors", "input_tokens", "output_tokens")
+COLUMNS: Final = ("count", "errors")
+COUNT: Final = 0
 SERVER_ERROR: Final = 500  # the lowest HTTP status that counts as an error
 FIRST_CAPACITY: Final = 64
 
@@ -36,12 +34,12 @@ class RequestColumns(NamedTuple):
 
 
 def to_columns(events: Sequence[Request], endpoint: Ints, time_us: Ints) -> RequestColumns:
-    """The numbers of each request, times its `count` where it counts requests: a row may stand for many."""
-    count = np.array([e.count for e in events], dtype=np.int64)
+    """The numbers of each request, times its `count`: a row may stand for many."""
+    numbers = np.empty((len(COLUMNS), len(events)), dtype=np.int64)
+    counts = [e.count for e in events]
+    numbers[COUNT] = 1 if counts.count(1) == len(counts) else counts  # mostly 1, and looking costs a tenth
     status = np.array([e.status for e in events], dtype=np.int64)
-    tokens_in = np.array([e.input_tokens for e in events], dtype=np.int64)
-    tokens_out = np.array([e.output_tokens for e in events], dtype=np.int64)
-    numbers = np.stack([count, count * (status >= SERVER_ERROR), tokens_in, tokens_out])
+    np.multiply(numbers[COUNT], status >= SERVER_ERROR, out=numbers[1])
     return RequestColumns(endpoint, time_us, time_us // US, numbers)
 
 
@@ -51,46 +49,63 @@ class Ring:
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
         self.newest = -1  # the last second that has a row
+        self.size = 0  # endpoints
         self._cells = np.zeros((seconds, len(COLUMNS), FIRST_CAPACITY), dtype=np.int64)
 
-    def fit(self, endpoints: int) -> None:
-        """Make room for so many endpoints."""
+    def add_endpoints(self, count: int) -> None:
+        """The next numbers get empty columns."""
+        self.size += count
         capacity = self._cells.shape[2]
-        if endpoints > capacity:
-            wider = np.zeros((self.seconds, len(COLUMNS), max(endpoints, 2 * capacity)), dtype=np.int64)
+        if self.size > capacity:
+            wider = np.zeros((self.seconds, len(COLUMNS), max(self.size, 2 * capacity)), dtype=np.int64)
             wider[:, :, :capacity] = self._cells
             self._cells = wider
+
+    def keep(self, endpoints: Ints) -> None:
+        """Only these remain, numbered in this order."""
+        self.size = len(endpoints)
+        narrower = np.zeros((self.seconds, len(COLUMNS), max(self.size, FIRST_CAPACITY)), dtype=np.int64)
+        narrower[:, :, : self.size] = self._cells[:, :, endpoints]
+        self._cells = narrower
 
     def advance(self, second: int) -> None:
         """Begin all seconds up to this one; the oldest rows make place."""
         for new in range(max(self.newest + 1, second - self.seconds + 1), second + 1):
-            self._cells[new % self.seconds] = 0
+            self._cells[new % self.seconds, :, : self.size] = 0
         self.newest = max(self.newest, second)
 
-    def add(self, columns: RequestColumns) -> None:
+    def count(self, columns: RequestColumns) -> None:
         """Count requests of seconds that the ring holds."""
         row = (columns.second % self.seconds) * len(COLUMNS)
         capacity = self._cells.shape[2]
         flat = self._cells.reshape(-1)
         for i, numbers in enumerate(columns.numbers):
-            if i and not numbers.any():
-                continue  # no errors in most stretches, no tokens from many senders
-            np.add.at(flat, (row + i) * capacity + columns.endpoint, numbers)
+            if i == COUNT or numbers.any():  # no errors in most stretches
+                np.add.at(flat, (row + i) * capacity + columns.endpoint, numbers)
 
-    def row(self, second: int, endpoints: int) -> Ints:
+    def row(self, second: int) -> Ints:
         """[len(COLUMNS), endpoints]: a view of one second; zeros where the ring no longer or not yet has it."""
         if not self.newest - self.seconds < second <= self.newest:
-            return np.zeros((len(COLUMNS), endpoints), dtype=np.int64)
-        return self._cells[second % self.seconds, :, :endpoints]
+            return np.zeros((len(COLUMNS), self.size), dtype=np.int64)
+        return self._cells[second % self.seconds, :, : self.size]
 
-    def of(self, endpoint: int, since: int) -> list[tuple[int, list[int]]]:
-        """An endpoint's rows that are not all zero, from the second `since` on."""
-        rows = []
-        for second in range(max(since, self.newest - self.seconds + 1), self.newest + 1):
-            numbers = self._cells[second % self.seconds, :, endpoint]
-            if numbers.any():
-                rows.append((second, numbers.tolist()))
-        return rows
+    def window(self, last: int, seconds: int) -> Ints:
+        """The requests of each endpoint in the `seconds` that end with second `last`, as far as the ring has them."""
+        first, last = max(last - seconds + 1, self.newest - self.seconds + 1), min(last, self.newest)
+        counts = self._cells[:, COUNT, : self.size]
+        if first > last:
+            return np.zeros(self.size, dtype=np.int64)
+        start, end = first % self.seconds, last % self.seconds + 1
+        pieces = [counts[start:end]] if start < end else [counts[start:], counts[:end]]
+        summed: Ints = sum((piece.sum(axis=0) for piece in pieces), np.zeros(self.size, dtype=np.int64))
+        return summed
+
+    def of(self, endpoint: int) -> list[tuple[int, list[int]]]:
+        """An endpoint's rows that are not all zero."""
+        held = self._cells[:, :, endpoint]
+        first = self.newest - self.seconds + 1
+        seconds = [first + (place - first) % self.seconds for place in np.flatnonzero(held.any(axis=1)).tolist()]
+        return [(second, held[second % self.seconds].tolist()) for second in sorted(seconds)]
 
     def put(self, endpoint: int, rows: Sequence[tuple[int, Sequence[int]]]) -> None:
         """The inverse of `of`: rows of seconds that the ring does not hold are over, and are left out."""

@@ -19,7 +19,8 @@ import msgspec
 from detectors.episodes import Reading
 from detectors.ledger import Ledger
 from detectors.report import Report
-from detectors.rollup import Flags, Ints, RequestColumns, Ring
+from detectors.rollup import RequestColumns, Ring
+from detectors.table import Flags, Ints
 from schemas.config import Config, RuleSettings
 
 S = TypeVar("S", bound=RuleSettings)
@@ -55,8 +56,9 @@ class Crossing(NamedTuple):
 class RequestRule(Rule[S]):
     """A rule over the requests of one partition. Endpoints have numbers, in the order in which they came.
 
-    The fold calls, at each new second: `close` for every second that is now complete, `begin` for the new one; then
-    `observe` for the requests. `ring` holds the open seconds and `reach_s` more before them.
+    `ring` counts the requests of the open seconds and of `reach_s` more before them. The fold calls `close` for every
+    second that is complete, and asks about requests that came meanwhile: `may_cross`, before they are counted, of many
+    at once; where the answer is yes `observe`, once they are counted, of those of one newest second.
     """
 
     def __init__(self, config: Config, ring: Ring) -> None:
@@ -68,17 +70,29 @@ class RequestRule(Rule[S]):
     def reach_s(cls, config: Config) -> int:
         """How many seconds its longest window has."""
 
+    @property
+    @abstractmethod
+    def step_s(self) -> int:
+        """Its thresholds move only when a second closes that ends a multiple of this."""
+
     @abstractmethod
     def add(self, endpoints: Sequence[str]) -> None:
         """New endpoints get the next numbers."""
 
     @abstractmethod
-    def begin(self, second: int) -> None:
-        """The newest second will be this one (some may have been skipped); the ring has yet to move."""
+    def keep(self, numbers: Ints) -> None:
+        """The others are forgotten; these are numbered anew, in this order."""
+
+    @abstractmethod
+    def may_cross(self, columns: RequestColumns) -> bool:
+        """Whether any endpoint might cross its threshold, if these were counted one by one and seconds closed between.
+
+        A bound that costs little; the thresholds do not move meanwhile.
+        """
 
     @abstractmethod
     def observe(self, columns: RequestColumns, silent: Flags) -> Iterable[Crossing]:
-        """Take requests of open seconds; the first crossing of each endpoint that is `silent` (no open episode)."""
+        """The first crossing of each endpoint that is `silent` (no open episode), among requests just counted."""
 
     @abstractmethod
     def close(self, second: int, silent: Flags) -> Flags:
@@ -93,19 +107,16 @@ class RequestRule(Rule[S]):
         """What the last closed second says of an endpoint."""
 
     @abstractmethod
-    def is_quiescent(self) -> bool:
-        """Whether seconds without any request would change nothing any more."""
+    def is_quiescent(self, second: int) -> bool:
+        """Whether nothing would change any more if no request came after this last closed second."""
 
     @abstractmethod
     def snapshot(self, endpoint: int) -> Any:  # noqa: ANN401 -- plain data of the rule's own shape
         """An endpoint's state as plain data, without what the ring tells."""
 
     @abstractmethod
-    def restore(self, endpoint: int, state: msgspec.Raw | None, closed: int) -> None:
-        """The inverse, once the ring is filled; `closed` is the last closed second. No state: it is new to the rule.
-
-        `reconfigure` follows once all endpoints are restored.
-        """
+    def restore(self, endpoint: int, state: msgspec.Raw | None) -> None:
+        """The inverse. No state: the endpoint is new to the rule. `reconfigure` follows once all are restored."""
 
 
 class ScalingRule(Rule[S]):

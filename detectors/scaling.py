@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from detectors.episodes import Episode, Episodes, Reading
 from detectors.report import Report, to_report
-from detectors.rollup import Ints
 from detectors.rule import ScalingRule
+from detectors.table import Ints
 from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.events import Scaling

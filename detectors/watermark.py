@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 from msgspec import Struct
 
-from detectors.rollup import Ints
+from detectors.table import Ints
 from schemas.units import US
 
 

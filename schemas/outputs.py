@@ -185,11 +185,11 @@ class MoneyRollup(Struct, frozen=True, omit_defaults=True):
 class Rollup(MoneyRollup, frozen=True, omit_defaults=True):
     """One step in the life of one budget, as one partition of one input topic saw it.
 
-    Requests come as one roll-up per closed second: endpoint -> [count, errors, input tokens, output tokens]. They are
-    most of the bytes; who needs only the money reads a `MoneyRollup`.
+    A second in which its endpoints had requests is one roll-up; the last one of a minute tells what they were:
+    endpoint -> [count, errors]. These are most of the bytes; who needs only the money reads a `MoneyRollup`.
     """
 
-    requests: dict[str, tuple[int, int, int, int]] | None = None
+    requests: dict[str, tuple[int, int]] | None = None
 
 
 Output = Finding | Command | Alert | Rollup

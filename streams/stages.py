@@ -18,7 +18,7 @@ import orjson
 from actions import ActionFold
 from detectors import BillingFold, BudgetFold, RequestFold, ScalingFold, budget_rules, request_rules, scaling_rules
 from detectors.budgets import AccountState, BudgetState
-from detectors.requests import EndpointState
+from detectors.requests import EndpointState, RequestPosition
 from detectors.scaling import ScalingPosition, ScalingState
 from detectors.watermark import Watermark
 from schemas.config import Config
@@ -150,7 +150,9 @@ class InputStage(CoreStage, Generic[E]):
 
 
 class RequestStage(InputStage[Request]):
-    """Requests: surges, and roll-ups per second."""
+    """Requests: surges, and roll-ups."""
+
+    state_format = 2
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
         self._fold = RequestFold(config, partition, request_rules())
@@ -163,7 +165,10 @@ class RequestStage(InputStage[Request]):
         return _facts(self._fold.changed())
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
-        self._fold.restore(self._decode(position, Watermark), self._states(facts, EndpointState))
+        self._fold.restore(self._decode(position, RequestPosition), self._states(facts, EndpointState))
+
+    def position(self) -> bytes:
+        return msgspec.msgpack.encode(self._fold.position())
 
 
 class ScalingStage(InputStage[Scaling]):

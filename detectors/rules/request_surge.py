@@ -21,22 +21,23 @@ from typing import Annotated, Any, ClassVar, Final
 import msgspec
 import numpy as np
 from msgspec import Meta
-from numpy.typing import NDArray
 
 from detectors.episodes import Reading
-from detectors.normal import Judgement, LearnedNormal, NormalState
-from detectors.rollup import Flags, Ints, RequestColumns, Ring
+from detectors.normal import NormalState
+from detectors.normal_bank import NormalBank
+from detectors.rollup import COUNT, RequestColumns, Ring
 from detectors.rule import Crossing, RequestRule
+from detectors.table import Flags, Floats, Ints, Table
 from schemas.config import Config, RuleSettings, Seconds
 from schemas.outputs import Severity
 
-COUNT: Final = 0  # the row of the ring that counts requests
 IDLE_S: Final = 3600  # an endpoint that was silent for so long is no longer taught zeros
 CHANCE: Final = math.log(1e9)  # -log of the probability that chance alone may still explain
 CRITICAL: Final = 2.0  # times the threshold
-Floats = NDArray[np.float64]
-
 NEVER: Final = 1e18  # requests in a window: the threshold of an endpoint that is not judged
+
+ROW: Final = np.dtype([("threshold", "f8"), ("idle", "i8"), ("ratio", "f8"), ("floor", "f8"), ("enabled", "?")])
+"""Of an endpoint; `idle`: closed steps without a request, -1 before its first step is over."""
 
 
 class Settings(RuleSettings, frozen=True):
@@ -50,7 +51,7 @@ class Settings(RuleSettings, frozen=True):
 
 
 class RequestSurge(RequestRule[Settings]):
-    """All endpoints of a partition at once, as columns; only the learned normals are one by one."""
+    """All endpoints of a partition at once, as columns."""
 
     rule: ClassVar = "request_surge"
     unit: ClassVar = "requests/s"
@@ -60,127 +61,120 @@ class RequestSurge(RequestRule[Settings]):
         super().__init__(config, ring)
         self.window_s = self.reach_s(config)
         self._names: list[str] = []
-        self._settings: list[Settings] = []
-        self._normals: list[LearnedNormal] = []
-        self._leading = np.zeros(0, dtype=np.int64)  # requests in the window that ends with the newest second
-        self._closed = np.zeros(0, dtype=np.int64)  # ... with the last closed second
-        self._threshold = np.zeros(0)
-        self._judged = np.zeros(0, dtype=np.int64)  # the second as of which the threshold stands
-        self._idle = np.zeros(0, dtype=np.int64)  # closed steps without a request; -1: its first step is not over
+        self._normals = NormalBank(self.window_s)
+        self._table = Table(ROW, (NEVER, -1, 0.0, 0.0, False))
+        self._closed: Ints = np.zeros(0, dtype=np.int64)  # requests in the window that ends with the last closed second
 
     @classmethod
     def reach_s(cls, config: Config) -> int:
         settings = config.rule(cls.rule)
         return int(settings.window) if isinstance(settings, Settings) else int(Settings().window)
 
+    @property
+    def step_s(self) -> int:
+        return self.window_s
+
     def reconfigure(self, config: Config) -> None:
         super().reconfigure(config)
-        self._settings = [self.settings(endpoint) for endpoint in self._names]
+        self._configure(0)
         self._set_thresholds(np.arange(len(self._names)))
 
     def add(self, endpoints: Sequence[str]) -> None:
-        new = len(endpoints)
+        first = len(self._names)
         self._names += endpoints
-        self._settings += [self.settings(endpoint) for endpoint in endpoints]
-        self._normals += [LearnedNormal(self.window_s) for _ in endpoints]
-        self._leading = np.append(self._leading, np.zeros(new, dtype=np.int64))
-        self._closed = np.append(self._closed, np.zeros(new, dtype=np.int64))
-        self._threshold = np.append(self._threshold, np.full(new, NEVER))
-        self._judged = np.append(self._judged, np.zeros(new, dtype=np.int64))
-        self._idle = np.append(self._idle, np.full(new, -1))
+        self._normals.add(len(endpoints))
+        self._table.add(len(endpoints))
+        self._configure(first)
 
-    def begin(self, second: int) -> None:
-        if second - self.ring.newest >= self.window_s:
-            self._leading[:] = 0
-            return
-        for new in range(self.ring.newest + 1, second + 1):
-            self._leading -= self._row(new - self.window_s)
+    def keep(self, numbers: Ints) -> None:
+        self._names = [self._names[number] for number in numbers.tolist()]
+        self._normals.keep(numbers)
+        self._table.keep(numbers)
+        self._closed = self._closed[numbers]
+
+    def may_cross(self, columns: RequestColumns) -> bool:
+        count = np.bincount(columns.endpoint, columns.numbers[COUNT], minlength=len(self._names))
+        return bool(np.any(self._leading() + count > self._table.rows["threshold"]))
 
     def observe(self, columns: RequestColumns, silent: Flags) -> Iterable[Crossing]:
-        inside = columns.second > self.ring.newest - self.window_s
-        endpoint = columns.endpoint
-        count = np.where(inside, columns.numbers[COUNT], 0)
-        np.add.at(self._leading, endpoint, count)
-        suspects = ((self._leading > self._threshold) & silent)[endpoint]
-        for suspect in np.unique(endpoint[suspects]).tolist():
-            places = np.flatnonzero((endpoint == suspect) & inside)
-            before = self._leading[suspect] - count[places].sum()
-            reached = before + np.cumsum(count[places])
-            above = np.flatnonzero(reached > self._threshold[suspect])
+        endpoint, leading = columns.endpoint, self._leading()
+        suspects = (leading > self._table.rows["threshold"]) & silent
+        if not suspects.any():
+            return
+        count = np.where(columns.second > self.ring.newest - self.window_s, columns.numbers[COUNT], 0)
+        for suspect in np.unique(endpoint[suspects[endpoint]]).tolist():
+            places = np.flatnonzero((endpoint == suspect) & (count > 0))
+            reached = leading[suspect] - count[places].sum() + np.cumsum(count[places])
+            above = np.flatnonzero(reached > self._table.rows["threshold"][suspect])
             if len(above):
                 first = int(above[0])
                 yield Crossing(int(places[first]), suspect, self._reading(suspect, int(reached[first])))
 
     def close(self, second: int, silent: Flags) -> Flags:
-        self._closed += self._row(second) - self._row(second - self.window_s)
+        self._closed = self.ring.window(second, self.window_s)
         changed = np.zeros(len(self._names), dtype=np.bool_)
         if (second + 1) % self.window_s == 0:
-            self._idle = np.where(self._closed > 0, 0, np.where(self._idle < 0, -1, self._idle + 1))
-            learning = np.flatnonzero((self._idle >= 0) & (self._idle <= IDLE_S // self.window_s))
-            self._learn(learning, second + 1, silent[learning])
+            idle = self._table.rows["idle"]
+            idle[:] = np.where(self._closed > 0, 0, np.where(idle < 0, -1, idle + 1))
+            learning = np.flatnonzero((idle >= 0) & (idle <= IDLE_S // self.window_s))
+            self._normals.update(learning, float(second + 1), self._closed[learning].astype(float), silent[learning])
+            self._set_thresholds(learning)
             changed[learning] = True
         return changed
 
     def firing(self) -> Ints:
-        return np.flatnonzero(self._closed > self._threshold)
+        return np.flatnonzero(self._closed > self._table.rows["threshold"])
 
     def read(self, endpoint: int) -> Reading:
         return self._reading(endpoint, int(self._closed[endpoint]))
 
-    def is_quiescent(self) -> bool:
-        unknown = self._idle < 0  # all its requests came late, or count nothing
-        return not self._closed.any() and bool((unknown | (self._idle > IDLE_S // self.window_s)).all())
+    def is_quiescent(self, second: int) -> bool:
+        idle = self._table.rows["idle"]
+        unknown = idle < 0  # all its requests came late, or count nothing
+        asleep = unknown | (idle > IDLE_S // self.window_s)
+        return bool(asleep.all()) and not self.ring.window(second, self.window_s).any()
 
     def snapshot(self, endpoint: int) -> Any:  # noqa: ANN401 -- plain data
-        return self._normals[endpoint].snapshot(), int(self._idle[endpoint]), int(self._judged[endpoint])
+        return self._normals.snapshot(endpoint), int(self._table.rows["idle"][endpoint])
 
-    def restore(self, endpoint: int, state: msgspec.Raw | None, closed: int) -> None:
-        for second, numbers in self.ring.of(endpoint, 0):
-            self._leading[endpoint] += numbers[COUNT] * (second > self.ring.newest - self.window_s)
-            self._closed[endpoint] += numbers[COUNT] * (closed - self.window_s < second <= closed)
+    def restore(self, endpoint: int, state: msgspec.Raw | None) -> None:
         if state is not None:
-            normal, idle, judged = msgspec.msgpack.decode(state, type=tuple[NormalState, int, int])
+            normal, idle = msgspec.msgpack.decode(state, type=tuple[NormalState, int])
             if normal.step_s == self.window_s:  # another window counts other things: learn anew
-                self._normals[endpoint] = LearnedNormal.restore(normal)
-                self._idle[endpoint], self._judged[endpoint] = idle, judged
+                self._normals.restore(endpoint, normal)
+                self._table.rows["idle"][endpoint] = idle
 
-    def _row(self, second: int) -> Ints:
-        row: Ints = self.ring.row(second, len(self._names))[COUNT]
-        return row
+    def _leading(self) -> Ints:
+        """Requests in the window that ends with the newest second."""
+        return self.ring.window(self.ring.newest, self.window_s)
 
-    def _learn(self, endpoints: Ints, end_s: int, silent: Flags) -> None:
-        """The step that ends with second `end_s`; an open episode does not teach."""
-        counts = self._closed[endpoints].tolist()
-        for endpoint, count, teach in zip(endpoints.tolist(), counts, silent.tolist(), strict=True):
-            self._normals[endpoint].update(float(end_s), float(count), teach=teach)
-        self._judged[endpoints] = end_s
-        self._set_thresholds(endpoints)
+    def _configure(self, first: int) -> None:
+        """What the configuration says of the endpoints from this number on."""
+        settings = [self.settings(endpoint) for endpoint in self._names[first:]]
+        rows = self._table.rows[first:]
+        rows["ratio"] = [own.ratio for own in settings]
+        rows["floor"] = [own.min_rate * self.window_s - 0.5 for own in settings]  # at least so many, not more
+        rows["enabled"] = [own.enabled for own in settings]
 
-    def _set_thresholds(self, endpoints: Ints) -> None:
-        settings = [self._settings[endpoint] for endpoint in endpoints.tolist()]
-        normals = [self._expected(endpoint) for endpoint in endpoints.tolist()]
-        expected = np.array([normal.expected for normal in normals])
-        highest = np.array([normal.high for normal in normals])
-        ratio = np.array([own.ratio for own in settings])
-        floor = np.array([own.min_rate for own in settings]) * self.window_s - 0.5  # at least so many, not more
-        judged = np.array([normal.warm and own.enabled for normal, own in zip(normals, settings, strict=True)], bool)
-        threshold = np.maximum.reduce([ratio * expected, highest, chance_limit(expected), floor])
-        self._threshold[endpoints] = np.where(judged, threshold, NEVER)
-
-    def _expected(self, endpoint: int) -> Judgement:
-        return self._normals[endpoint].expect(float(self._judged.item(endpoint)))
+    def _set_thresholds(self, numbers: Ints) -> None:
+        rows, normal = self._table.rows, self._normals.expect(numbers)
+        expected = normal.expected
+        limits = [rows["ratio"][numbers] * expected, normal.high, chance_limit(expected), rows["floor"][numbers]]
+        judged = normal.warm & rows["enabled"][numbers]
+        rows["threshold"][numbers] = np.where(judged, np.maximum.reduce(limits), NEVER)
 
     def _reading(self, endpoint: int, count: int) -> Reading:
-        threshold = float(self._threshold[endpoint])
-        settings = self._settings[endpoint]
-        normal = self._expected(endpoint)
+        threshold = float(self._table.rows["threshold"][endpoint])
+        settings = self.settings(self._names[endpoint])
+        normal = self._normals.expect(np.array([endpoint]))
+        expected, high = normal.expected.item(), normal.high.item()
 
         def evidence() -> dict[str, Any]:
-            rates = {"rate_rps": count, "normal_rps": normal.expected, "high_rps": normal.high}
+            rates = {"rate_rps": count, "normal_rps": expected, "high_rps": high}
             return {
                 **{name: round(number / self.window_s, 6) for name, number in rates.items()},
                 "min_rps": settings.min_rate,
-                "ratio": round(count / normal.expected, 3) if normal.expected > 0 else None,
+                "ratio": round(count / expected, 3) if expected > 0 else None,
                 "window_s": self.window_s,
                 "requests": count,
             }
@@ -190,7 +184,7 @@ class RequestSurge(RequestRule[Settings]):
             threshold=threshold / self.window_s,
             severity=Severity.CRITICAL if count > CRITICAL * threshold else Severity.ERROR,
             low=count <= settings.resolve_below * threshold,
-            baseline=normal.expected / self.window_s,
+            baseline=expected / self.window_s,
             evidence=evidence,
         )
 

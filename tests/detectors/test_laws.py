@@ -104,6 +104,19 @@ def test_requests_give_the_same_however_they_are_cut(
     assert outputs(REQUESTS, config, log, data.draw(cuts_of(len(log)))) == whole
 
 
+@settings(max_examples=12)
+@given(request_logs(LONG_GAPS), st.sampled_from([300, 7200]), st.sampled_from([1, 2, 5]), st.data())
+def test_endpoints_are_forgotten_alike_however_the_log_is_cut(
+    given_log: tuple[Config, list[Entry]], after_s: int, at_most: int, data: st.DataObject
+) -> None:
+    """Also when stale facts of forgotten ones come up again at every restart."""
+    config, log = given_log
+    short = structs.replace(config.input, forget_after=Seconds(after_s), max_endpoints=at_most)
+    config = structs.replace(config, input=short)
+    whole = outputs(REQUESTS, config, log, [])
+    assert outputs(REQUESTS, config, log, data.draw(cuts_of(len(log)))) == whole
+
+
 @laws
 @given(request_logs(SHORT_GAPS))
 def test_surges_open_where_a_slow_reader_sees_them(given_log: tuple[Config, list[Entry]]) -> None:

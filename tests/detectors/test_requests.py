@@ -6,7 +6,7 @@ from msgspec import structs
 
 from detectors.requests import ROLLUP_ENDPOINTS
 from detectors.rules.request_surge import Settings
-from schemas.config import Seconds
+from schemas.config import Input, Seconds
 from schemas.outputs import Rollup
 from schemas.topics import REQUESTS
 from schemas.units import US
@@ -55,12 +55,41 @@ def test_an_endpoint_may_have_settings_of_its_own() -> None:
     assert {finding.subject for finding in findings(stage, numbered(log))} == {"acme/a"}
 
 
-def test_a_second_with_very_many_endpoints_is_rolled_up_in_several_records() -> None:
+def test_a_minute_with_very_many_endpoints_is_rolled_up_in_several_records() -> None:
     """No record outgrows Kafka's limit, each endpoint is in one, and the sequence goes on rising."""
     stage = stage_of(REQUESTS, settings())
     names = [f"acme/{number:05d}" for number in range(ROLLUP_ENDPOINTS + 1)]
-    log = numbered([*(request(START_S, 1, name) for name in names), request(START_S + 60, 1)])
-    rollups = [value for value in stage.fold(log).values if isinstance(value, Rollup)]
+    log = numbered([*(request(START_S, 1, name) for name in names), request(START_S + 70, 1)])
+    clock, *rollups = [value for value in stage.fold(log).values if isinstance(value, Rollup)]
+    assert clock.requests is None
     assert [len(rollup.requests or {}) for rollup in rollups] == [ROLLUP_ENDPOINTS, 1]
     assert [name for rollup in rollups for name in rollup.requests or {}] == names
     assert rollups[0].seq < rollups[1].seq
+
+
+def test_an_endpoint_that_is_silent_for_long_is_forgotten() -> None:
+    """At a full minute, and not before; one that comes again is new."""
+    stage = stage_of(REQUESTS, structs.replace(settings(), input=Input(lateness=Seconds(2), forget_after=Seconds(300))))
+    findings(stage, numbered([request(0, 1, "acme/old"), request(1, 1, "acme/back"), request(290, 1, "acme/new")]))
+    assert all(fact.state is not None for fact in stage.changed())
+    findings(stage, numbered([request(361, 1, "acme/new")]))
+    assert all(fact.state is not None for fact in stage.changed())
+    findings(stage, numbered([request(362, 1, "acme/new"), request(363, 1, "acme/back")]))
+    assert {fact.subject: fact.state is None for fact in stage.changed()} == {
+        b"acme/old": True, b"acme/back": False, b"acme/new": False,
+    }  # fmt: skip
+
+
+def test_ever_new_names_leave_no_more_than_the_limit() -> None:
+    """A sender that makes up names costs a bounded number of states."""
+    config = structs.replace(settings(), input=Input(lateness=Seconds(2), max_endpoints=50))
+    stage = stage_of(REQUESTS, config)
+    for minute in range(20):
+        findings(stage, numbered([request(60 * minute + n / 10, 1, f"{minute}/{n}") for n in range(500)]))
+    findings(stage, numbered([request(1205, 1, "last")]))
+    states = {fact.subject.decode(): fact.state for fact in stage.changed()}
+    assert len(states) > 9000  # all but the last were forgotten, and are named so that their facts can go
+    assert [name for name, state in states.items() if state is not None] == [
+        *(f"19/{n}" for n in range(450, 500)),
+        "last",
+    ]
