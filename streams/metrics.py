@@ -47,6 +47,12 @@ class Metrics:
             buckets=CHECKPOINT_BUCKETS_S,
         )  # fmt: skip
         self.facts = Counter("tidegate_checkpoint_facts", "Facts written.", ("topic",), registry=registry)
+        self.forgotten = Counter(
+            "tidegate_forgotten",
+            "Endpoints, accounts and episodes of which nothing is kept any more.",
+            ("topic",),
+            registry=registry,
+        )
         self.restore = Gauge(
             "tidegate_restore_seconds", "The last restore of a partition.", ("topic",), registry=registry
         )

@@ -146,8 +146,9 @@ class Partition:
                 return None
             with self._metrics.checkpoint.labels(self.topic).time():
                 await self._write(taken)
-            written = sum(fact.state is not None for fact in taken.facts)
-            self._metrics.facts.labels(self.topic).inc(written + 1)
+            forgotten = sum(fact.state is None for fact in taken.facts)
+            self._metrics.facts.labels(self.topic).inc(len(taken.facts) - forgotten + 1)
+            self._metrics.forgotten.labels(self.topic).inc(forgotten)
             return taken.next
 
     def close(self) -> None:

@@ -26,7 +26,8 @@ _NewPartitions: Any = NewPartitions
 
 COMPACTED: Final = {
     "cleanup.policy": "compact",
-    "segment.ms": "600000",  # only closed segments are compacted
+    "segment.ms": "600000",  # only closed segments are compacted, so that they must close soon ...
+    "segment.bytes": str(64 * 1024 * 1024),  # ... or a restart would read up to a gigabyte of older facts
     "min.cleanable.dirty.ratio": "0.1",
     "max.message.bytes": str(MAX_BYTES),
 }

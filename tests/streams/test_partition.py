@@ -156,6 +156,11 @@ def test_a_forgotten_subject_leaves_the_log(monkeypatch: pytest.MonkeyPatch) -> 
     restored = select(rows + second.producer.rows(REQUESTS + STATE))
     assert (restored.next, [fact.subject for fact in restored.facts]) == (7, [b"other"])
     assert restored.keys.keys() == {b"other", facts.PARTITION}
+    counted = {
+        name: second.metrics.registry.get_sample_value(f"tidegate_{name}_total", {"topic": REQUESTS})
+        for name in ("checkpoint_facts", "forgotten")
+    }
+    assert counted == {"checkpoint_facts": 2, "forgotten": 1}
 
 
 def test_nothing_new_is_not_saved_again(monkeypatch: pytest.MonkeyPatch) -> None:
