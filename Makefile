@@ -4,7 +4,7 @@
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check bench setup clean
+.PHONY: demo test check bench chaos setup clean
 
 demo: setup
 	.venv/bin/tidegate demo
@@ -21,6 +21,10 @@ check: setup
 
 bench: setup
 	.venv/bin/python -m benchmarks
+
+# A seeded campaign of faults against real workers and a real Kafka: make chaos MINUTES=120 SEED=7
+chaos: setup
+	.venv/bin/python -m tests.chaos $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 setup: .venv/.installed
 

@@ -107,6 +107,8 @@ def execute(owner: PartitionOwner) -> int:
         if ended.code == 0 and owner.failure is None:
             log.info("stopped")
             return 0
-    reason = owner.failure or worker.crash_reason
+    except asyncio.CancelledError:
+        pass  # of the agents, cut off while a crash is dealt with: Faust takes it for one more, and for the last word
+    reason = owner.failure or owner.app.crash_reason or worker.crash_reason
     log.error("stopped", reason=str(reason) or repr(reason))
     return 1
