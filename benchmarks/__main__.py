@@ -86,7 +86,7 @@ def run_memory(endpoints: Endpoints = 100_000, events: Events = NORMAL, output: 
 
 
 @app.command("checkpoints")
-def run_checkpoints(events: Events = NORMAL, runs: Runs = 3, output: OutputForm = Output.TABLE) -> None:
+def run_checkpoints(events: Events = BACKLOG, runs: Runs = 3, output: OutputForm = Output.TABLE) -> None:
     """What checkpoints cost, and how long a restart takes."""
     report("checkpoints", lambda: checkpoints.run(events, runs), output)
 

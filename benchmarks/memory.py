@@ -62,14 +62,14 @@ def over_time(kafka: Site, folder: Path, events: int) -> Table:
     )
 
 
-def growth(site: Site, folder: Path, events: int, parts: int) -> Sizes:
+def growth(site: Site, folder: Path, events: int, parts: int, settled_s: float = SETTLED_S) -> Sizes:
     """The RSS of a worker after each part of the log, and last when it has settled."""
     with Worker(site.config(folder, checkpoint_every=CHECKPOINT_EVERY)) as worker:
         sizes = []
         for part in range(1, parts + 1):
             worker.until(worker.has_read(events * part // parts))
             sizes.append(worker.rss_kib)
-        time.sleep(SETTLED_S)
+        time.sleep(settled_s)
         sizes.append(worker.rss_kib)
         worker.stop()
         return sizes

@@ -81,7 +81,7 @@ def test_latency(site: Site, tmp_path: Path) -> None:
 @pytest.mark.kafka
 def test_memory(site: Site, tmp_path: Path) -> None:
     """A size after each part of the log, and one at rest."""
-    sizes = memory.growth(site.filled(TINY), tmp_path, TINY.events, parts=2)
+    sizes = memory.growth(site.filled(TINY), tmp_path, TINY.events, parts=2, settled_s=0)
     assert len(sizes) == 3
     assert min(sizes) > 0
 
@@ -89,7 +89,7 @@ def test_memory(site: Site, tmp_path: Path) -> None:
 @pytest.mark.kafka
 def test_checkpoints(site: Site, tmp_path: Path) -> None:
     """A worker that starts again is up to date some time after it was restored, and that after it was assigned."""
-    (row,) = checkpoints.restart(site, tmp_path, TINY.events, sizes=(TINY.endpoints,), missed=500).rows
+    (row,) = checkpoints.restart(site, tmp_path, sizes=(TINY.endpoints,), missed=500).rows
     _, assigned, restored, current = row
     assert isinstance(assigned, float)
     assert isinstance(restored, float)
