@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, cast
 
 import structlog
@@ -53,7 +54,7 @@ class NotSaved(TidegateError):
 
 
 class PartitionOwner:
-    """Implements `lane.Owner`. `failure` is what went wrong while stopping, if anything did."""
+    """Implements `lane.Owner`. `failure` is what went wrong first; Faust only remembers what did last."""
 
     app: LaneApp
 
@@ -68,7 +69,7 @@ class PartitionOwner:
         self._producer: Any = None
         self._http = HttpServer(config.http, self.metrics, self.why_unhealthy, self.why_not_ready)
 
-    failure: TidegateError | None
+    failure: Exception | None
 
     async def opened(self) -> None:
         """Everything that is not Faust's: producer, HTTP, timers, SIGHUP."""
@@ -108,9 +109,11 @@ class PartitionOwner:
             if self.app.crash_reason is None:
                 await asyncio.wait_for(self.checkpoint(), CLOSE_S)
         except TidegateError as error:
-            self.failure = error
+            self.failure = self.failure or error
         except TimeoutError:
-            self.failure = NotSaved(f"no checkpoint in {CLOSE_S:g} s; what was read since the last one is read again")
+            self.failure = self.failure or NotSaved(
+                f"no checkpoint in {CLOSE_S:g} s; what was read since the last one is read again"
+            )
         self._drop()
 
     async def closed(self) -> None:
@@ -126,7 +129,8 @@ class PartitionOwner:
         """Hand a chunk to its partition, if it is of the present generation."""
         owned = self._owned.get(tp)
         if owned is not None and owned[0] == generation:
-            await owned[1].deliver(chunk)
+            with self._noting():
+                await owned[1].deliver(chunk)
         await asyncio.sleep(0)  # others must get a turn, however long the backlog
 
     async def checkpoint(self) -> None:
@@ -184,7 +188,8 @@ class PartitionOwner:
         async with self._restoring:
             if self._owned.get(tp, (0, None))[1] is not partition:
                 return  # taken away while it waited: those of the present generation come first
-            await partition.restore()
+            with self._noting():
+                await partition.restore()
         self._may_commit(tp, partition, partition.next)  # saved by the last owner, perhaps too late to commit
 
     async def _save(self, tp: TP, partition: Partition) -> None:
@@ -199,7 +204,16 @@ class PartitionOwner:
     async def _every(self, seconds: float, act: Callable[[], Any]) -> None:
         while not self.app.should_stop:
             await asyncio.sleep(seconds)
-            await act()
+            with self._noting():
+                await act()
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self.failure = self.failure or error
+            raise
 
     async def _tick(self) -> None:
         self._beat = time.monotonic()

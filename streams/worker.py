@@ -109,6 +109,6 @@ def execute(owner: PartitionOwner) -> int:
             return 0
     except asyncio.CancelledError:
         pass  # of the agents, cut off while a crash is dealt with: Faust takes it for one more, and for the last word
-    reason = owner.failure or owner.app.crash_reason or worker.crash_reason
+    reason = owner.failure or worker.crash_reason
     log.error("stopped", reason=str(reason) or repr(reason))
     return 1

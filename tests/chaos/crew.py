@@ -72,6 +72,11 @@ class Worker:
         lines = (line for line in self.log.read_bytes().splitlines() if marker in line)
         return [msgspec.json.decode(line) for line in lines if line.endswith(b"}")]
 
+    def is_stuck(self) -> bool:
+        """Whether it has said that it crashed, and nothing more since."""
+        silent_s = time.time() - self.log.stat().st_mtime
+        return silent_s > STOP_S and b"Crashed reason=" in self.log.read_bytes()
+
     def why(self) -> str:
         """The reason that it gave for its end."""
         own = [line for line in self.log.read_text(errors="replace").splitlines() if '"tidegate.' in line]
@@ -119,6 +124,9 @@ class Crew:
             if not worker.alive and worker.number not in self._seen_ended:
                 self._seen_ended.add(worker.number)
                 self._judge(worker, worker.process.returncode)
+            elif worker.alive and not worker.frozen and worker.told is None and worker.is_stuck():
+                self.failures.append(f"worker {worker.number} crashed and does not end: {worker.why()}")
+                worker.kill()
 
     def _judge(self, worker: Worker, code: int) -> None:
         if code == -signal.SIGKILL and worker.told == "killed":
