@@ -55,6 +55,10 @@ class Checkpoint(NamedTuple):
     facts: list[Fact]
 
 
+class CoreFailed(Exception):
+    """A bug: the core raised something. No user can mend it, so it is no TidegateError and comes with its traceback."""
+
+
 class LogTruncated(TidegateError):
     """The log is not the one that the state was made of: it was created again, or has lost what was applied."""
 
@@ -217,11 +221,12 @@ class Partition:
         try:
             with self._metrics.batch.labels(self.topic).time():
                 return self._apply(records)
-        except Exception:  # a bug: it goes on up, and stops the worker
-            self._log.critical("the core failed", first_offset=records[0].offset, last_offset=records[-1].offset)
+        except Exception as bug:  # it goes on up, and stops the worker
+            first, last = records[0].offset, records[-1].offset
+            self._log.critical("the core failed", first_offset=first, last_offset=last)
             self.close()  # so that nothing waits for what comes now
             await self._name_culprit(records)
-            raise
+            raise CoreFailed(f"{self.topic}/{self.number}@{first} to {last}: {type(bug).__name__} {bug}") from bug
 
     async def _name_culprit(self, records: Sequence[Record]) -> None:
         scene = culprit.Scene(

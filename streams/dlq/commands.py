@@ -53,7 +53,7 @@ Since = Annotated[
 def list_letters(
     topic: Topics = None, since: Since = None, config: ConfigFile = None, output: OutputForm = Output.TABLE
 ) -> None:
-    """How many there are of which topic and why, since when, and the offsets of the newest."""
+    """How many there are, by topic and error.type: first and last time, and the offsets of the newest."""
     from streams.dlq.summary import groups
 
     loaded = _prepared(config)

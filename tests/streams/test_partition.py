@@ -13,7 +13,7 @@ from streams.facts import Restored, select
 from streams.lane import Chunk
 from streams.metrics import Metrics
 from streams.outbox import ATTEMPTS, Outbox, SendFailed
-from streams.partition import Links, Partition
+from streams.partition import TRUNCATED_S, CoreFailed, Links, LogTruncated, Partition
 from tests.streams.test_lane import Row
 from tests.streams.toy import EACH, ToyStage
 
@@ -126,6 +126,23 @@ def test_a_closed_partition_measures_nothing(monkeypatch: pytest.MonkeyPatch) ->
     assert bench.metrics.registry.get_sample_value("tidegate_lag_records", labels) is None
 
 
+def test_a_log_that_ends_before_what_was_applied_stops_the_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not at once: a new leader may need a moment; and not if it grows again."""
+    bench, clock = Bench(monkeypatch), [100.0]
+    bench.play(chunk(0, 5))
+    monkeypatch.setattr("streams.partition.time.monotonic", lambda: clock[0])
+    bench.partition.measure(3, 0)
+    clock[0] += TRUNCATED_S
+    bench.partition.measure(5, 0)
+    bench.partition.measure(4, 0)
+    clock[0] += TRUNCATED_S / 2
+    bench.partition.measure(None, 0)
+    bench.partition.measure(4, 0)
+    clock[0] += TRUNCATED_S / 2
+    with pytest.raises(LogTruncated, match=rf"partition 0 of {REQUESTS} ends at offset 4, .* below 5"):
+        bench.partition.measure(4, 0)
+
+
 def test_records_that_expired_are_counted_and_passed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the log begins beyond `next`, waiting for the rest would be for ever."""
     bench = Bench(monkeypatch)
@@ -176,7 +193,7 @@ def test_after_a_bug_nothing_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     """A stage that failed half-way is in no state that a fact may describe."""
     bench = Bench(monkeypatch)
     bench.play(chunk(0, 5))
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(CoreFailed, match=rf"{REQUESTS}/0@5 to 5: ZeroDivisionError"):
         bench.play(Chunk(5, 6, [Row(5, value=b"bug")]))
     assert bench.play(checkpoint=True) is None
     assert bench.producer.sent == []
