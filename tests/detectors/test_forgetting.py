@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -12,11 +13,11 @@ from msgspec import structs
 from detectors import BudgetFold, ScalingFold, budget_rules, scaling_rules
 from detectors.budgets import AccountState
 from detectors.rules.hourly_spend import Settings as HourlySpendSettings
-from schemas.config import Config, Input, Seconds
+from schemas.config import Config, Endpoint, Input, Seconds
 from schemas.events import Scaling
-from schemas.outputs import Bill, Finding, Rollup
+from schemas.outputs import Bill, Finding, Rollup, Status
 from schemas.topics import BILLING, SCALING
-from schemas.units import NANO, US
+from schemas.units import NANO, US, rfc3339
 from tests.detectors.logs import START_S, Entry, Shell, findings, numbered, scaling, stage_of
 from tests.detectors.logs import settings as configuration
 
@@ -140,6 +141,23 @@ def applied(fold: ScalingFold, log: list[tuple[float, str, int]]) -> list[Findin
 def test_seconds_that_are_skipped_had_nothing_to_say(rows: list[tuple[float, str, int]]) -> None:
     """Findings are those of a fold that skips none."""
     assert applied(scaling_fold(LONG), rows) == applied(SlowFold(LONG, 0, scaling_rules()), rows)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_new_limit_is_seen_in_what_was_reported_before(*, is_restarted: bool) -> None:
+    """Its endpoint says nothing more, and the episode ends a minute after the limit was raised, not at an update."""
+    stage, wider = stage_of(SCALING, LONG), structs.replace(LONG, defaults=Endpoint(critical=False, expected_max=99))
+    log = numbered([scaling(0, 30, 30), *(scaling(second, 1, 1, "acme/b") for second in range(1, 200))])
+    found = findings(stage, log[:20])
+    if is_restarted:
+        facts, position = stage.changed(), stage.position()
+        stage = stage_of(SCALING, wider)
+        stage.restore(position, facts)
+    else:
+        stage.reconfigure(wider)
+    found += findings(stage, log[20:])
+    assert [one.status for one in found if one.status is not Status.UPDATE] == [Status.OPEN, Status.RESOLVED]
+    assert found[-1].at == rfc3339((START_S + 17 + 60) * US)
 
 
 def test_a_long_silence_costs_a_reading_a_minute() -> None:

@@ -276,6 +276,15 @@ def test_the_bound_holds_when_lines_are_added_up(log: list[tuple[str, int, int, 
             assert ledger.upper_nano >= summed(ledger)
 
 
+def test_the_bound_minds_money_that_is_spread_into_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line from before the window, added up with one inside it, costs something there."""
+    monkeypatch.setattr(ledgers, "MOST_LINES", 1)
+    ledger = ledger_at(NOW_US, "a")
+    ledger.charge("a", bill(-1.9, -1.1, 100.0))
+    ledger.charge("a", bill(-0.1, 0, 0.0))
+    assert ledger.upper_nano >= summed(ledger) > 50 * NANO
+
+
 def test_the_look_ahead_forgets_lines_that_are_gone() -> None:
     """Accounts that come and go leave nothing behind, although their lines run on."""
     ledger = ledger_at(NOW_US)
