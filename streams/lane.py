@@ -319,6 +319,8 @@ class LaneApp(faust.App):
 
     async def on_stop(self) -> None:
         await self.owner.closing()
+        if self.crashed:
+            self.durable.clear()  # the thread that would commit is gone: who asks it waits for ever
         if self.durable:
             await self.consumer.commit()
         await super().on_stop()

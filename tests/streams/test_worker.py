@@ -279,6 +279,28 @@ def test_a_bug_in_the_core_stops_the_worker_before_it_is_passed(kafka: str, star
 
 
 @pytest.mark.kafka
+def test_a_worker_ends_when_one_of_many_states_cannot_be_read(kafka: str, start: Callable[[Config], Worker]) -> None:
+    """What the others would commit is left to the next owner: the thread that would do it is gone by then."""
+    config = fresh(kafka)
+
+    async def scenario() -> None:
+        await topics.declare(config)
+        state = config.kafka.topic_prefix + REQUESTS + STATE
+        writer = facts.Writer({}, facts.new_writer(), ToyStage.state_format)
+        producer = broker.new_producer(config.kafka)
+        await producer.start()
+        for number in range(topics.PARTITIONS - 1):
+            await producer.send(state, *reversed(writer.row(facts.PARTITION, 7, b"\x07")), partition=number)
+        await producer.send(state, b"of another program", b"\0w@7", partition=topics.PARTITIONS - 1)
+        await producer.stop()
+        worker = start(config)
+        assert await asyncio.to_thread(worker.process.wait, WAIT_S) == 1
+        assert "of format None" in worker.log.read_text().splitlines()[-1]
+
+    asyncio.run(asyncio.wait_for(scenario(), 2 * WAIT_S))
+
+
+@pytest.mark.kafka
 def test_missing_topics_are_one_clear_message(kafka: str, start: Callable[[Config], Worker]) -> None:
     """It names the topics and the command that makes them; no traceback."""
     config = fresh(kafka)
