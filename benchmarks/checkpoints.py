@@ -58,7 +58,7 @@ def cost(kafka: Site, folder: Path, events: int, runs: int) -> Table:
 def timed(site: Site, folder: Path, log: Log, every: str) -> Figures:
     """The CPU time of a worker up to the last event read, and what it had saved by then."""
     site.forget(log.partitions)
-    with Worker(site.config(folder, checkpoint_every=every)) as worker:
+    with Worker(site.config(folder, kafka={"checkpoint_every": every})) as worker:
         worker.assigned()
         cpu_s = worker.cpu_s
         worker.until(worker.has_read(log.events))

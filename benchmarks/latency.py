@@ -67,7 +67,7 @@ def measure(kafka: Site, folder: Path, incidents: int, rates: Sequence[int]) -> 
     endpoints = incidents * len(rates)
     history = Log(endpoints * HISTORY_S * HISTORY_RATE, endpoints, PARTITIONS, HISTORY_S, namespace="probe")
     site = kafka.filled(history)
-    with Worker(site.config(folder, checkpoint_every=CHECKPOINT_EVERY)) as watched:
+    with Worker(site.config(folder, kafka={"checkpoint_every": CHECKPOINT_EVERY})) as watched:
         watched.until(watched.has_read(history.events))
         delays = [
             under_load(site, rate, history, range(n * incidents, (n + 1) * incidents)) for n, rate in enumerate(rates)

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from schemas.topics import REQUESTS
 
 TIMEOUT_S: Final = 600.0
-STOP_S: Final = 30.0
+STOP_S: Final = 60.0
 POLL_S: Final = 0.05
 TIDEGATE: Final = (sys.executable, "-c", "from streams.cli import main; raise SystemExit(main())")
 
@@ -39,7 +39,10 @@ def say(text: str) -> None:
 
 def figures(command: Sequence[str | Path]) -> Figures:
     """What a program prints on its last line: one JSON object."""
-    done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise BenchmarkFailed(f"{command} did not end in {TIMEOUT_S:g} s") from error
     if done.returncode or not done.stdout.strip():
         raise BenchmarkFailed(f"{command} ended with {done.returncode}\n{done.stderr.decode()[-2000:]}")
     found: Figures = orjson.loads(done.stdout.splitlines()[-1])

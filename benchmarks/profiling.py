@@ -44,7 +44,7 @@ def run(events: int) -> list[Table]:
         found = []
         for budgets in (NO_BUDGET, BUDGET):
             site.forget(log.partitions)
-            found.append(shares(sample(spy, site.config(folder, budgets), log, folder)))
+            found.append(shares(sample(spy, site.config(folder, budgets=budgets), log, folder)))
     stages = (*(stage for stage, _ in STAGES), OTHER)
     rows: list[Row] = [(stage, *(100 * each[stage] for each in found)) for stage in stages]
     columns = (Column("share of samples, %"), Column("no budget", ".1f"), Column("a budget over all", ".1f"))

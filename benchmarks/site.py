@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
@@ -20,8 +20,8 @@ from streams.local_kafka import LocalKafka
 from streams.topics import declare, needed
 
 GONE_S: Final = 30.0  # for topics that were deleted to be gone
-NO_BUDGET: Final[dict[str, Any]] = {}
-BUDGET: Final = {"all": {"daily_usd": 1_000_000, "endpoints": ["bench/*"]}}
+NO_BUDGET: Final[Mapping[str, Any]] = {}
+BUDGET: Final[Mapping[str, Any]] = {"all": {"daily_usd": 1_000_000, "endpoints": ["bench/*"]}}
 
 
 class Site(NamedTuple):
@@ -57,20 +57,19 @@ class Site(NamedTuple):
         """Delete all that a worker has written, its state above all; what it has read stays."""
         asyncio.run(_forget(Config(kafka=self.kafka), partitions))
 
-    def config(self, folder: Path, budgets: dict[str, Any] = NO_BUDGET, **kafka: Any) -> Path:  # noqa: ANN401 -- YAML
-        """A configuration for a worker here, in mode auto and without limits on actions; `kafka` adds to its keys."""
+    def config(self, folder: Path, **sections: Mapping[str, Any]) -> Path:
+        """A configuration for a worker here, in mode auto and without limits on actions; `sections` add to it."""
         group = uuid.uuid4().hex  # a new one has committed nothing, and there is nobody to wait for
         file = folder / f"{group}.yaml"
+        kafka = {"bootstrap_servers": self.address, "topic_prefix": self.prefix, "group": group}
         written = {
-            "kafka": {
-                "bootstrap_servers": self.address, "topic_prefix": self.prefix, "group": group, **kafka,
-            },
             "http": {"port": 0},
             "mode": "auto",
             "defaults": {"price_usd_per_hour": 1.0},
-            "budgets": budgets,
             "safety": {"max_actions_per_hour": 1_000_000},
-        }  # fmt: skip
+            **sections,
+            "kafka": {**kafka, **sections.get("kafka", {})},
+        }
         file.write_bytes(orjson.dumps(written))  # JSON is YAML
         return file
 

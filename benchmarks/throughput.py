@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,11 +32,11 @@ def bare(site: Site, events: int) -> Figures:
     return program("bare", site.address, site.requests, events)
 
 
-def worker(site: Site, log: Log, budgets: dict[str, Any] = NO_BUDGET) -> Figures:
+def worker(site: Site, log: Log, budgets: Mapping[str, Any] = NO_BUDGET) -> Figures:
     """One run of the worker on a log that is there, without any state."""
     site.forget(log.partitions)
     with tempfile.TemporaryDirectory() as folder:
-        return program("worker", site.config(Path(folder), budgets), log.events)
+        return program("worker", site.config(Path(folder), budgets=budgets), log.events)
 
 
 def run(log: Log, runs: int, *, peers: bool, matrix: bool) -> list[Table]:

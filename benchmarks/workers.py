@@ -26,8 +26,7 @@ from streams.broker import new_producer
 
 PARTITIONS: Final = 8
 LOOK_S: Final = 0.1  # between two looks at the workers
-FIRST: Final = 0.1  # share of the log that they read before they are measured
-LAST: Final = 0.6  # ... and up to which they are: from there on, one of them may have no more to read
+MOST: Final = 0.8  # share of the log that may be read before every worker has begun
 PROBE_EVERY_S: Final = 0.1
 NO_EVENT: Final = b"no event"
 EVENTS: Final = "tidegate_events_total"
@@ -77,19 +76,20 @@ def compare(site: Site, folder: Path, events: int) -> Table:
 
 
 def read_backlog(site: Site, folder: Path, events: int, number: int) -> tuple[Reading, Reading]:
-    """The state of things when a tenth of the log was read, and later; all workers are busy in between."""
+    """The state of things when every worker has begun to read, and when half of the rest was read."""
     site.forget(PARTITIONS)
     cores = os.cpu_count() or 1
     with ExitStack() as stack:
         config = site.config(folder)
         workers = [stack.enter_context(Worker(config, core % cores)) for core in range(number)]
-        readings = []
-        for share in (FIRST, LAST):
-            while (reading := look(site, workers)).events < share * events or not all(map(busy, workers)):
-                check(workers, reading, events)
-                time.sleep(LOOK_S)
-            readings.append(reading)
-        return readings[0], readings[1]
+        workers[0].until(lambda: all(map(is_reading, workers)))
+        begun = ended = look(site, workers)
+        if begun.events > MOST * events:
+            raise BenchmarkFailed("the log was nearly read before every worker had begun: take more --events")
+        while ended.events < (begun.events + events) / 2:
+            time.sleep(LOOK_S)
+            ended = look(site, workers)
+        return begun, ended
 
 
 def look(site: Site, workers: Sequence[Worker]) -> Reading:
@@ -99,15 +99,9 @@ def look(site: Site, workers: Sequence[Worker]) -> Reading:
     return Reading(time.time(), read, sum(worker.cpu_s for worker in workers), broker)
 
 
-def busy(worker: Worker) -> bool:
-    """Whether it has events to read, and has read some."""
+def is_reading(worker: Worker) -> bool:
+    """Whether it has read any event."""
     return worker.total(EVENTS, topic=REQUESTS) > 0
-
-
-def check(workers: Sequence[Worker], reading: Reading, events: int) -> None:
-    """The log must last until all are busy."""
-    if reading.events >= events and not all(map(busy, workers)):
-        raise BenchmarkFailed("one worker had read the whole log before the other began: take more --events")
 
 
 def join(site: Site, folder: Path, rate: int, seconds: int) -> Table:
