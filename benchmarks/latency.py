@@ -19,7 +19,7 @@ import orjson
 
 from benchmarks.arrivals import Arrivals
 from benchmarks.log import Log, name
-from benchmarks.process import Worker, running, say
+from benchmarks.process import Worker, running, say, wait_for_line
 from benchmarks.site import Site, local_site
 from benchmarks.table import Column, Row, Table
 from benchmarks.throughput import worker
@@ -32,6 +32,7 @@ HISTORY_S: Final = 700  # the normals are warm after 600
 HISTORY_RATE: Final = 2  # requests a second of each endpoint
 SURGE: Final = 1_000  # requests in one event; at most 100 in 10 s are normal here
 EVERY_S: Final = 0.1  # between two incidents
+START_S: Final = 3.0  # of the echo and the load
 SETTLE_S: Final = 3.0  # of load before the first incident
 ANSWER_S: Final = 30.0  # for the last command, after the last incident
 CHECKPOINT_EVERY: Final = "2s"
@@ -103,12 +104,13 @@ def quantiles(delays_s: list[float]) -> tuple[float, float, float]:
 
 def under_load(site: Site, rate: int, history: Log, endpoints: range) -> Delays:
     """One incident of each endpoint, while the load runs."""
-    seconds = int(SETTLE_S + len(endpoints) * EVERY_S + 1)
+    seconds = int(START_S + SETTLE_S + len(endpoints) * EVERY_S)
     topics = [site.prefix + topic for topic in ECHO]
     with (
-        running("echo", site.address, *topics),
+        running("echo", site.address, *topics) as echo_program,
         running("load", site.address, site.requests, PARTITIONS, rate, seconds) as load,
     ):
+        wait_for_line(echo_program)
         time.sleep(SETTLE_S)
         own, echo = asyncio.run(_incidents(site, topics, [(name(history, n), n % PARTITIONS) for n in endpoints]))
         done = orjson.loads(load.communicate(timeout=seconds + ANSWER_S)[0])

@@ -65,6 +65,12 @@ def running(name: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+def wait_for_line(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a program in the background says that it is ready."""
+    if process.stdout is None or not process.stdout.readline():
+        raise BenchmarkFailed(f"{process.args!r} ended before it was ready")
+
+
 def cpu_s(pid: int) -> float:
     """User and system time of a process so far."""
     times = psutil.Process(pid).cpu_times()

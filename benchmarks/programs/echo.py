@@ -1,7 +1,7 @@
 """The shortest program with a path as long as that from an event to its command: read, write, read, write.
 
-Run as `python -m benchmarks.programs.echo ADDRESS FIRST SECOND THIRD` (topics of one partition); it runs until
-it is killed.
+Run as `python -m benchmarks.programs.echo ADDRESS FIRST SECOND THIRD` (topics of one partition); it says when it is
+ready, and runs until it is killed.
 """
 
 from __future__ import annotations
@@ -21,14 +21,22 @@ async def echo(kafka: Kafka, topics: list[str]) -> None:
     """Carry from each topic to the next."""
     producer = new_producer(kafka, acks="all")
     await producer.start()
-    await asyncio.gather(*[hop(kafka, producer, *ends) for ends in pairwise(topics)])
+    hops = [hop(await consumer_of(kafka, source), producer, target) for source, target in pairwise(topics)]
+    print("ready", flush=True)
+    await asyncio.gather(*hops)
 
 
-async def hop(kafka: Kafka, producer: Any, source: str, target: str) -> None:  # noqa: ANN401 -- aiokafka's
-    """Write what comes, as it comes; as in the worker, the next is read while an acknowledgement is awaited."""
+async def consumer_of(kafka: Kafka, topic: str) -> Any:  # noqa: ANN401 -- aiokafka's
+    """A consumer that reads what comes from now on."""
     consumer = new_consumer(kafka, auto_offset_reset="latest", fetch_max_wait_ms=100)
     await consumer.start()
-    consumer.assign([TopicPartition(source, 0)])
+    consumer.assign([TopicPartition(topic, 0)])
+    await consumer.position(TopicPartition(topic, 0))
+    return consumer
+
+
+async def hop(consumer: Any, producer: Any, target: str) -> None:  # noqa: ANN401 -- aiokafka's
+    """Write what comes, as it comes; as in the worker, the next is read while an acknowledgement is awaited."""
     async for record in consumer:
         await producer.send(target, record.value, key=record.key, partition=0)
 
