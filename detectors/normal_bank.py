@@ -8,7 +8,8 @@ between processors, and a decision must not.
 from __future__ import annotations
 
 import math
-from array import array
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -140,32 +141,35 @@ class NormalBank:
         mean = means[numbers, slot].astype(np.float64)
         means[numbers, slot] = mean + self._share / visits * (taught - mean)
 
-    def snapshot(self, number: int) -> NormalState:
-        """What `LearnedNormal.snapshot` gives."""
-        row, hours = self._table.rows[number], self._hours.rows[number]
-        seen = np.flatnonzero(hours["visits"])
-        fields = dict(zip(ROW.names or (), row.item(), strict=True))
-        usual = fields["usual"]
-        return NormalState(
-            step_s=self.step_s,
-            steps=fields["steps"],
-            **{name: (fields[f"{name}_n"], fields[name]) for name in self._memory},
-            **{side: (fields[side], fields[f"{side}_xi"]) for side in ("upper", "lower")},
-            side_steps=fields["side_steps"],
-            nonnegative=fields["nonnegative"],
-            hour=fields["hour"],
-            usual=None if math.isnan(usual) else usual,
-            seen=bytes(seen.tolist()),
-            means=hours["means"][seen].tobytes(),
-            visits=hours["visits"][seen].tobytes(),
-        )
+    def snapshots(self, numbers: Ints) -> list[NormalState]:
+        """What `LearnedNormal.snapshot` gives, of each of these."""
+        hours = self._hours.take(numbers)
+        which, slots = np.nonzero(hours["visits"])
+        seen, means, visits = slots.astype(np.uint8), hours["means"][which, slots], hours["visits"][which, slots]
+        ends = np.searchsorted(which, np.arange(1, len(numbers) + 1)).tolist()
+        spans = [slice(start, end) for start, end in pairwise([0, *ends])]
+        return [
+            _state(self.step_s, row, (seen[span].tobytes(), means[span].tobytes(), visits[span].tobytes()))
+            for row, span in zip(self._table.take(numbers).tolist(), spans, strict=True)
+        ]
 
-    def restore(self, number: int, state: NormalState) -> None:
-        """Go on as the series that this was taken from."""
-        self._table.rows[number] = _row(state)
-        hours, seen = self._hours.rows[number], list(state.seen)
-        hours["means"], hours["visits"] = 0.0, 0.0
-        hours["means"][seen], hours["visits"][seen] = array("f", state.means), array("f", state.visits)
+    def restore(self, numbers: Ints, states: Sequence[NormalState]) -> None:
+        """Go on as the series that these were taken from; they are new, and have their step."""
+        self._table.put(numbers, np.array([_row(state) for state in states], dtype=ROW))
+        which = np.repeat(numbers, [len(state.seen) for state in states])
+        slots = np.frombuffer(b"".join(state.seen for state in states), dtype=np.uint8)
+        for name in ("means", "visits"):
+            values = b"".join(getattr(state, name) for state in states)
+            self._hours.rows[name][which, slots] = np.frombuffer(values, dtype=np.float32)
+
+
+def _state(step_s: float, row: tuple[Any, ...], hours: tuple[bytes, bytes, bytes]) -> NormalState:
+    steps, side_steps, nonnegative, hour, usual, *numbers = row
+    level, season, recent, variance = zip(numbers[0:8:2], numbers[1:8:2], strict=True)
+    upper, lower = (numbers[8], numbers[9]), (numbers[11], numbers[12])
+    known = None if math.isnan(usual) else usual
+    averages = (level, season, recent, variance)
+    return NormalState(step_s, steps, *averages, upper, lower, side_steps, nonnegative, hour, known, *hours)
 
 
 def _row(state: NormalState) -> tuple[Any, ...]:

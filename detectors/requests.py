@@ -16,10 +16,10 @@ import numpy as np
 from msgspec import Struct
 
 from detectors.episodes import Episode, Episodes
-from detectors.rollup import COLUMNS, RequestColumns, Ring, to_columns
+from detectors.rollup import COLUMNS, Cell, RequestColumns, Ring, to_columns
 from detectors.rule import Crossing, RequestRule
 from detectors.table import Flags, Ints, Table
-from detectors.watermark import Watermark, cuts
+from detectors.watermark import Watermark, cuts, spans
 from schemas.config import Config
 from schemas.events import Request
 from schemas.outputs import Finding, Rollup
@@ -33,9 +33,13 @@ MINUTE_S: Final = 60
 ROLLUP_ENDPOINTS: Final = 2000  # in one record: with the longest names it stays below Kafka's megabyte
 ROLLUP_PARTS: Final = 1000  # records of one second at most: two million endpoints in a partition
 
+AT_ONCE: Final = 500  # states that are made together for a checkpoint, while nobody else has the loop
+
 ROW: Final = np.dtype([("heard_s", "i8"), ("place", "i8"), ("dirty", "?"), ("minute", "i8", len(COLUMNS))])
 """Of an endpoint: the newest second when it was last heard of, and the place of that among all that was heard; whether
 its state changed since the last checkpoint; what it counted in the open minute."""
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 class EndpointState(Struct, array_like=True):
@@ -44,7 +48,7 @@ class EndpointState(Struct, array_like=True):
     heard_s: int
     place: int
     minute: list[int]
-    rows: list[tuple[int, list[int]]]
+    cells: list[Cell]
     episodes: dict[str, Episode]
     rules: dict[str, msgspec.Raw]
 
@@ -100,7 +104,7 @@ class RequestFold:
         columns = to_columns(events, self._number(endpoints), time_us)
         newest, open_from = self.watermark.follow(time_us)
         emitted: list[Emitted] = []
-        for start, end in cuts(sum((open_from // step_s for step_s in self._steps_s), np.zeros_like(open_from))):
+        for start, end in spans(open_from, self._steps_s):
             known = len(self._names)
             emitted += self._begin(int(newest[start]), int(open_from[start]))
             if len(self._names) < known:  # some were forgotten, and the others have new numbers
@@ -259,6 +263,9 @@ class RequestFold:
         """The others are forgotten."""
         kept = [self._names[number] for number in numbers.tolist()]
         self._gone |= set(self._names).difference(kept)
+        for episodes in self._episodes.values():
+            for name in self._gone & episodes.open.keys():  # there are more open ones than endpoints may be
+                del episodes.open[name]
         self._names = kept
         self._numbers = Numbers(zip(kept, range(len(kept)), strict=True))
         self._ring.keep(numbers)
@@ -270,48 +277,53 @@ class RequestFold:
 
     # -- state -----------------------------------------------------------------------------------------------------
 
-    def changed(self) -> dict[str, EndpointState | None]:
-        """The endpoints whose state changed since the last call; None: it is forgotten."""
-        dirty = self._table.rows["dirty"]
-        changed: dict[str, EndpointState | None] = {
-            self._names[i]: self._state(i) for i in np.flatnonzero(dirty).tolist()
-        }
-        changed |= dict.fromkeys(sorted(self._gone.difference(changed)))
-        dirty[:] = False
+    def changed(self) -> Iterator[tuple[str, EndpointState | None]]:
+        """The endpoints whose state changed since the last call; None: it is forgotten.
+
+        They are read as they are asked for: nothing may be folded before the last one was.
+        """
+        numbers = np.flatnonzero(self._table.rows["dirty"])
+        gone = sorted(self._gone.difference(self._names[number] for number in numbers.tolist()))
+        self._table.rows["dirty"] = False
         self._gone.clear()
-        return changed
+        for start in range(0, len(numbers), AT_ONCE):
+            yield from self._states(numbers[start : start + AT_ONCE])
+        for name in gone:
+            yield name, None
 
     def position(self) -> RequestPosition:
         """What belongs to no endpoint."""
         return RequestPosition(self.watermark, self._marks)
 
-    def _state(self, number: int) -> EndpointState:
-        name, row = self._names[number], self._table.rows[number]
-        return EndpointState(
-            int(row["heard_s"]),
-            int(row["place"]),
-            row["minute"].tolist(),
-            self._ring.of(number),
-            {rule: episodes.open[name] for rule, episodes in self._episodes.items() if name in episodes.open},
-            {name: msgspec.Raw(msgspec.msgpack.encode(rule.snapshot(number))) for name, rule in self._rules.items()},
-        )
+    def _states(self, numbers: Ints) -> Iterator[tuple[str, EndpointState]]:
+        rows = self._table.take(numbers)
+        columns = [rows[name].tolist() for name in ("heard_s", "place", "minute")]
+        rules = {rule: kept.snapshots(numbers) for rule, kept in self._rules.items()}
+        for i, (number, cells) in enumerate(zip(numbers.tolist(), self._ring.of(numbers), strict=True)):
+            name, (heard_s, place, minute) = self._names[number], (column[i] for column in columns)
+            episodes = {rule: kept.open[name] for rule, kept in self._episodes.items() if name in kept.open}
+            kept_by_rules = {rule: msgspec.Raw(_encode(snapshots[i])) for rule, snapshots in rules.items()}
+            yield name, EndpointState(heard_s, place, minute, cells, episodes, kept_by_rules)
 
     def restore(self, position: RequestPosition, states: Mapping[str, EndpointState]) -> None:
         """Become the fold that these were taken from. Called once, when new."""
         position.watermark.lateness_s = self.watermark.lateness_s
         self.watermark, self._marks = position.watermark, position.marks
-        living = {name: state for name, state in states.items() if state.place > self._marks.forgotten}
-        self._gone = set(states).difference(living)  # a worker that was stopped for long may have written them again
-        self._number(sorted(living))
+        living = sorted((name, state) for name, state in states.items() if state.place > self._marks.forgotten)
+        numbers = self._number([name for name, _ in living])
+        self._gone = states.keys() - self._numbers.keys()  # a worker that woke up may have written them again
         self._ring.newest = self.watermark.newest_us // US
-        for name, state in living.items():
-            number = self._numbers[name]
-            self._table.rows[number] = (state.heard_s, state.place, False, state.minute)
-            self._ring.put(number, state.rows)
-            for kind, episode in state.episodes.items():
-                if kind in self._rules:  # a rule that is gone takes its episodes with it
-                    self._episodes[kind].open[name] = episode
-                    self._silent[kind][number] = False
-            for kind, rule in self._rules.items():
-                rule.restore(number, state.rules.get(kind))
+        self._ring.put(
+            np.repeat(numbers, [len(state.cells) for _, state in living]),
+            [cell for _, state in living for cell in state.cells],
+        )
+        rows = [(state.heard_s, state.place, False, state.minute) for _, state in living]
+        self._table.put(numbers, np.array(rows, dtype=ROW))
+        for number, (name, state) in enumerate(living):
+            for kind in state.episodes.keys() & self._rules.keys():  # a rule that is gone takes its episodes with it
+                self._episodes[kind].open[name] = state.episodes[kind]
+                self._silent[kind][number] = False
+        for kind, rule in self._rules.items():
+            known = [number for number, (_, state) in enumerate(living) if kind in state.rules]
+            rule.restore(numbers[known], [living[number][1].rules[kind] for number in known])
         self.reconfigure(self._config)

@@ -7,6 +7,7 @@ holds the seconds that are still open and, before them, those that a window whic
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -19,6 +20,8 @@ COLUMNS: Final = ("count", "errors")
 COUNT: Final = 0
 SERVER_ERROR: Final = 500  # the lowest HTTP status that counts as an error
 FIRST_CAPACITY: Final = 64
+
+Cell = list[int]  # a second, and what one endpoint counted in it: [second, *COLUMNS]
 
 
 class RequestColumns(NamedTuple):
@@ -100,15 +103,18 @@ class Ring:
         summed: Ints = sum((piece.sum(axis=0) for piece in pieces), np.zeros(self.size, dtype=np.int64))
         return summed
 
-    def of(self, endpoint: int) -> list[tuple[int, list[int]]]:
-        """An endpoint's rows that are not all zero."""
-        held = self._cells[:, :, endpoint]
+    def of(self, endpoints: Ints) -> list[list[Cell]]:
+        """What is not zero, of each of these endpoints."""
+        held = self._cells[:, :, endpoints]
+        which, places = np.nonzero(held.any(axis=1).T)
         first = self.newest - self.seconds + 1
-        seconds = [first + (place - first) % self.seconds for place in np.flatnonzero(held.any(axis=1)).tolist()]
-        return [(second, held[second % self.seconds].tolist()) for second in sorted(seconds)]
+        seconds = first + (places - first) % self.seconds
+        cells = np.column_stack([seconds, held[places, :, which]]).tolist()
+        ends = np.searchsorted(which, np.arange(1, len(endpoints) + 1)).tolist()
+        return [cells[start:end] for start, end in pairwise([0, *ends])]
 
-    def put(self, endpoint: int, rows: Sequence[tuple[int, Sequence[int]]]) -> None:
-        """The inverse of `of`: rows of seconds that the ring does not hold are over, and are left out."""
-        for second, numbers in rows:
-            if self.newest - self.seconds < second <= self.newest:
-                self._cells[second % self.seconds, :, endpoint] = numbers
+    def put(self, endpoint: Ints, cells: Sequence[Cell]) -> None:
+        """The inverse: `cells[i]` is of `endpoint[i]`. Seconds that the ring does not hold are over, and left out."""
+        rows = np.array(cells, dtype=np.int64).reshape(len(cells), 1 + len(COLUMNS))
+        held = (rows[:, 0] > self.newest - self.seconds) & (rows[:, 0] <= self.newest)
+        self._cells[rows[held, 0] % self.seconds, :, endpoint[held]] = rows[held, 1:]

@@ -111,12 +111,12 @@ class RequestRule(Rule[S]):
         """Whether nothing would change any more if no request came after this last closed second."""
 
     @abstractmethod
-    def snapshot(self, endpoint: int) -> Any:  # noqa: ANN401 -- plain data of the rule's own shape
-        """An endpoint's state as plain data, without what the ring tells."""
+    def snapshots(self, numbers: Ints) -> Sequence[Any]:
+        """The state of each of these endpoints as plain data, without what the ring tells."""
 
     @abstractmethod
-    def restore(self, endpoint: int, state: msgspec.Raw | None) -> None:
-        """The inverse. No state: the endpoint is new to the rule. `reconfigure` follows once all are restored."""
+    def restore(self, numbers: Ints, states: Sequence[msgspec.Raw]) -> None:
+        """The inverse, for endpoints that are new. `reconfigure` follows once all are restored."""
 
 
 class ScalingRule(Rule[S]):

@@ -6,6 +6,7 @@ event's own place in the log, never by where a batch ended.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -33,11 +34,28 @@ class Watermark(Struct, array_like=True):
         return max(self.newest_us // US - self.lateness_s, self.open_from)
 
 
+def spans(open_from: Ints, steps_s: Iterable[int]) -> list[tuple[int, int]]:
+    """[start, end) of the stretches of a batch during which no second closes that ends a multiple of any of these steps.
+
+    >>> spans(np.array([8, 9, 9, 10, 14, 14, 15]), [5, 10])
+    [(0, 3), (3, 6), (6, 7)]
+    """
+    moves = np.flatnonzero(np.diff(open_from)) + 1
+    before, after = open_from[moves - 1], open_from[moves]
+    ended = np.zeros(len(moves), dtype=np.bool_)
+    for step_s in steps_s:
+        ended |= before // step_s != after // step_s
+    return _between(moves[ended], len(open_from))
+
+
 def cuts(open_from: Ints) -> list[tuple[int, int]]:
     """[start, end) of the stretches of a batch during which no second closes.
 
     >>> cuts(np.array([3, 3, 4, 4, 4, 7]))
     [(0, 2), (2, 5), (5, 6)]
     """
-    edges = [0, *(np.flatnonzero(np.diff(open_from)) + 1).tolist(), len(open_from)]
-    return [(start, end) for start, end in pairwise(edges) if end > start]
+    return _between(np.flatnonzero(np.diff(open_from)) + 1, len(open_from))
+
+
+def _between(edges: Ints, length: int) -> list[tuple[int, int]]:
+    return [(start, end) for start, end in pairwise([0, *edges.tolist(), length]) if end > start]

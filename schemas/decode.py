@@ -31,6 +31,7 @@ MAX_MESSAGE_CHARS: Final = 500  # a reason quotes what it found, and that may be
 
 STRUCTURED: Final = b"application/cloudevents"  # how the content type of every structured CloudEvent begins
 
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what a decoder raises at bad bytes
 _REQUIRED_ATTRIBUTES: Final = ("id", "source", "type")
 
 
@@ -106,24 +107,37 @@ class Decoder(Generic[E]):
         index: list[int] = []
         bad: list[BadEvent] = []
         for i, record in enumerate(records):
-            try:
-                events.append(self._read(record))
+            read = self._read(record)
+            if isinstance(read, BadEvent):
+                bad.append(read)
+            else:
+                events.append(read)
                 index.append(i)
-            except Unreadable as e:
-                bad.append(bad_event(record, e.why, str(e)))
         return events, np.array(index, dtype=np.int64), bad
 
-    def _read(self, record: Record) -> E:
+    def _read(self, record: Record) -> E | BadEvent:
+        """One record. The first lines are for the many that are bad in a plain way: nothing is raised twice."""
         value = record.value
-        if value is None:
-            raise Unreadable(Why.EMPTY, "value: expected a JSON object, got nothing")
-        if len(value) > MAX_VALUE_BYTES:
-            message = f"value: expected at most {MAX_VALUE_BYTES} bytes, got {len(value)}"
-            raise Unreadable(Why.TOO_LARGE, message)
-        event: E = parse(self._one, unwrap(record, value))
-        if self._keyed and record.key != event.endpoint.encode():
-            raise Unreadable(Why.KEY, f"key: expected the endpoint {event.endpoint!r}, got {record.key!r}")
-        return event
+        if not value or record.headers or len(value) > MAX_VALUE_BYTES:
+            return self._read_with_care(record)
+        try:
+            event = self._one(value)
+        except _UNREADABLE as e:
+            return bad_event(record, _why(e), _shortened(e))
+        return self._checked(record, event)
+
+    def _read_with_care(self, record: Record) -> E | BadEvent:
+        try:
+            event: E = parse(self._one, unwrap(record, _sized(record.value)))
+        except Unreadable as e:
+            return bad_event(record, e.why, str(e))
+        return self._checked(record, event)
+
+    def _checked(self, record: Record, event: E) -> E | BadEvent:
+        if not self._keyed or record.key == event.endpoint.encode():
+            return event
+        message = f"key: expected the endpoint {event.endpoint!r}, got {record.key!r}"
+        return bad_event(record, Why.KEY, message)
 
     def _on_time(self, records: Sequence[Record], decoded: Decoded[E]) -> Decoded[E]:
         """Without the events whose time lies too far ahead: one bad clock must not drag everyone's."""
@@ -189,10 +203,21 @@ def parse(decode: Callable[[Any], T], value: bytes | msgspec.Raw | None) -> T:
         raise Unreadable(Why.EMPTY, "value: expected a JSON object, got nothing")
     try:
         return decode(value)
-    except msgspec.ValidationError as e:
-        raise Unreadable(Why.INVALID, _shortened(e)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
-        raise Unreadable(Why.MALFORMED, _shortened(e)) from None
+    except _UNREADABLE as e:
+        raise Unreadable(_why(e), _shortened(e)) from None
+
+
+def _why(error: Exception) -> Why:
+    return Why.INVALID if isinstance(error, msgspec.ValidationError) else Why.MALFORMED
+
+
+def _sized(value: bytes | None) -> bytes:
+    """The value, if there is one that is not too large."""
+    if value is None:
+        raise Unreadable(Why.EMPTY, "value: expected a JSON object, got nothing")
+    if len(value) > MAX_VALUE_BYTES:
+        raise Unreadable(Why.TOO_LARGE, f"value: expected at most {MAX_VALUE_BYTES} bytes, got {len(value)}")
+    return value
 
 
 def _shortened(error: Exception) -> str:
@@ -202,7 +227,7 @@ def _shortened(error: Exception) -> str:
 
 def bad_event(record: Record, why: Why, message: str) -> BadEvent:
     """The record as a bad event, as it came."""
-    headers = tuple((name, content) for name, content in record.headers or ())
+    headers = tuple((name, content) for name, content in record.headers) if record.headers else ()
     return BadEvent(record.offset, record.key, record.value, headers, why, message)
 
 

@@ -258,7 +258,12 @@ class Partition:
             if self._closed or not self._whole or self.next == self._durable:
                 return None
             self._durable = self.next  # what comes later is for the next one; a failure ends this partition
-            return Checkpoint(self.next, self.stage.position(), self.stage.changed())
+            position, facts = self.stage.position(), []
+            for fact in self.stage.changed():
+                facts.append(fact)
+                if len(facts) % FACTS_A_TURN == 0:
+                    await asyncio.sleep(0)  # other partitions go on; this one waits for `_turn`
+            return Checkpoint(self.next, position, facts)
 
     async def _write(self, taken: Checkpoint) -> None:
         await self._outbox.flushed()

@@ -5,7 +5,7 @@ The same stages run under the Faust worker (`worker.py`) and under `replay.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from schemas.config import Config
@@ -71,8 +71,11 @@ class Stage(Protocol):
     def tick(self, now_us: int) -> list[Outgoing]:
         """What only the wall clock can know, written as records that a stage will read. Changes no state."""
 
-    def changed(self) -> list[Fact]:
-        """The subjects whose state changed since the last call, those that were forgotten among them."""
+    def changed(self) -> Iterable[Fact]:
+        """The subjects whose state changed since the last call, those that were forgotten among them.
+
+        Facts may be made as they are asked for: nothing may be applied before the last one was.
+        """
 
     def position(self) -> bytes:
         """The partition's own state: its watermark and whatever belongs to no one subject."""

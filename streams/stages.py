@@ -161,8 +161,8 @@ class RequestStage(InputStage[Request]):
     def _emit(self, decoded: Decoded[Request], records: Sequence[Record]) -> Sequence[Finding | Rollup]:  # noqa: ARG002
         return self._fold.apply(decoded.events, decoded.time_us)
 
-    def changed(self) -> list[Fact]:
-        return _facts(self._fold.changed())
+    def changed(self) -> Iterable[Fact]:
+        return (Fact(name.encode(), _packed(state)) for name, state in self._fold.changed())
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
         self._fold.restore(self._decode(position, RequestPosition), self._states(facts, EndpointState))

@@ -39,6 +39,8 @@ NEVER: Final = 1e18  # requests in a window: the threshold of an endpoint that i
 ROW: Final = np.dtype([("threshold", "f8"), ("idle", "i8"), ("ratio", "f8"), ("floor", "f8"), ("enabled", "?")])
 """Of an endpoint; `idle`: closed steps without a request, -1 before its first step is over."""
 
+_decode_state = msgspec.msgpack.Decoder(tuple[NormalState, int]).decode
+
 
 class Settings(RuleSettings, frozen=True):
     """`ratio` times normal, and at least `min_rate` requests per second, over `window`."""
@@ -134,15 +136,15 @@ class RequestSurge(RequestRule[Settings]):
         asleep = unknown | (idle > IDLE_S // self.window_s)
         return bool(asleep.all()) and not self.ring.window(second, self.window_s).any()
 
-    def snapshot(self, endpoint: int) -> Any:  # noqa: ANN401 -- plain data
-        return self._normals.snapshot(endpoint), int(self._table.rows["idle"][endpoint])
+    def snapshots(self, numbers: Ints) -> Sequence[tuple[NormalState, int]]:
+        idle = self._table.rows["idle"][numbers].tolist()
+        return list(zip(self._normals.snapshots(numbers), idle, strict=True))
 
-    def restore(self, endpoint: int, state: msgspec.Raw | None) -> None:
-        if state is not None:
-            normal, idle = msgspec.msgpack.decode(state, type=tuple[NormalState, int])
-            if normal.step_s == self.window_s:  # another window counts other things: learn anew
-                self._normals.restore(endpoint, normal)
-                self._table.rows["idle"][endpoint] = idle
+    def restore(self, numbers: Ints, states: Sequence[msgspec.Raw]) -> None:
+        read = [_decode_state(state) for state in states]
+        usable = [i for i, (normal, _) in enumerate(read) if normal.step_s == self.window_s]  # else it is learned anew
+        self._normals.restore(numbers[usable], [read[i][0] for i in usable])
+        self._table.rows["idle"][numbers[usable]] = [read[i][1] for i in usable]
 
     def _leading(self) -> Ints:
         """Requests in the window that ends with the newest second."""

@@ -150,7 +150,7 @@ def test_a_new_limit_is_seen_in_what_was_reported_before(*, is_restarted: bool) 
     log = numbered([scaling(0, 30, 30), *(scaling(second, 1, 1, "acme/b") for second in range(1, 200))])
     found = findings(stage, log[:20])
     if is_restarted:
-        facts, position = stage.changed(), stage.position()
+        facts, position = list(stage.changed()), stage.position()
         stage = stage_of(SCALING, wider)
         stage.restore(position, facts)
     else:

@@ -46,7 +46,7 @@ class Both:
             judgement = self.ones[number].expect(time_s)
             assert (judgement.expected, judgement.high) == (expected.expected[place], expected.high[place])
             assert judgement.warm == expected.warm[place]
-            assert self.ones[number].snapshot() == self.bank.snapshot(number)
+        assert [self.ones[number].snapshot() for number in numbers] == self.bank.snapshots(np.array(numbers))
 
 
 def taught(steps: int) -> Both:
@@ -82,14 +82,12 @@ def test_a_new_level_moves_both_alike() -> None:
 def test_a_snapshot_restores_either() -> None:
     """What one has written the other reads; series that are not kept are gone, and new ones are new."""
     both = taught(2000)
-    states = [both.bank.snapshot(series) for series in range(SERIES)]
+    states = both.bank.snapshots(np.arange(SERIES))
     wire = [msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=NormalState) for state in states]
     other = Both()
     other.ones = [LearnedNormal.restore(state) for state in wire]
-    for series, state in enumerate(wire):
-        other.bank.restore(series, state)
+    other.bank.restore(np.arange(SERIES)[::-1], wire[::-1])
     other.update(2000 * STEP_S, [1.0, 20.0, 3.0], [True] * SERIES, [0, 1, 2])
     other.bank.keep(np.array([2]))
     other.bank.add(1)
-    assert other.bank.snapshot(0) == other.ones[2].snapshot()
-    assert other.bank.snapshot(1) == LearnedNormal(STEP_S).snapshot()
+    assert other.bank.snapshots(np.arange(2)) == [other.ones[2].snapshot(), LearnedNormal(STEP_S).snapshot()]

@@ -93,3 +93,21 @@ def test_ever_new_names_leave_no_more_than_the_limit() -> None:
         *(f"19/{n}" for n in range(450, 500)),
         "last",
     ]
+
+
+def test_more_open_episodes_than_endpoints_may_be() -> None:
+    """After the limit was lowered: the first are forgotten with their episodes, in whatever batches."""
+    surge = Settings(window=Seconds(1))
+    free = structs.replace(settings(request_surge=surge), input=Input(lateness=Seconds(2)))
+    tight = structs.replace(free, input=Input(lateness=Seconds(2), max_endpoints=1))
+    names = ("acme/a", "acme/b")
+    log = numbered([request(s, 3 if s < 110 else 400, name) for s in range(200) for name in names])
+    told = []
+    for size in (1, 7, len(log)):
+        stage = stage_of(REQUESTS, free)
+        assert {finding.subject for finding in findings(stage, log[:300])} == set(names)
+        stage.reconfigure(tight)
+        rest = log[300:]
+        told.append([found for at in range(0, len(rest), size) for found in findings(stage, rest[at : at + size])])
+    assert told[0] == told[1] == told[2]
+    assert told[0][-1].subject == "acme/b"

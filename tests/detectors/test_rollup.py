@@ -60,20 +60,20 @@ def test_it_grows_and_shrinks_with_the_endpoints() -> None:
     ring.count(columns((FIRST_CAPACITY - 1, 7, 4)))
     ring.add_endpoints(many - FIRST_CAPACITY)
     ring.count(columns((many - 1, 6, 5)))
-    assert ring.of(FIRST_CAPACITY - 1) == [(7, [4, 0])]
-    assert ring.of(many - 1) == [(6, [5, 0])]
+    assert ring.of(np.array([0, FIRST_CAPACITY - 1, many - 1])) == [[], [[7, 4, 0]], [[6, 5, 0]]]
     ring.keep(np.array([many - 1]))
     ring.add_endpoints(1)
-    assert (ring.of(0), ring.of(1)) == ([(6, [5, 0])], [])
+    assert ring.of(np.arange(2)) == [[[6, 5, 0]], []]
 
 
 def test_what_is_put_back_is_what_was_there() -> None:
     """Rows that are over meanwhile are left out."""
     ring, other = Ring(3), Ring(3)
-    ring.add_endpoints(1)
+    ring.add_endpoints(2)
     ring.advance(7)
-    ring.count(columns((0, 5, 1), (0, 7, 2)))
-    other.add_endpoints(1)
+    ring.count(columns((0, 5, 1), (0, 7, 2), (1, 6, 3)))
+    other.add_endpoints(2)
     other.advance(8)
-    other.put(0, ring.of(0))
-    assert other.of(0) == [(7, [2, 0])]
+    first, second = ring.of(np.arange(2))
+    other.put(np.array([0, 0, 1]), [*first, *second])
+    assert other.of(np.arange(2)) == [[[7, 2, 0]], [[6, 3, 0]]]
