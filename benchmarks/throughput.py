@@ -71,8 +71,8 @@ def compare(kafka: Site, log: Log, runs: int, *, peers: bool) -> Table:
     return Table(
         f"Throughput: {log.events:,} request events, {log.endpoints:,} endpoints, {log.partitions} partitions",
         (
-            Column("program"), Column("events read"), Column("events per CPU-second (median)"), Column("least"),
-            Column("most"), Column("events per second"), Column("x bare loop", ".3g"),
+            Column("program"), Column("events"), Column("per CPU-second, median"), Column("least"),
+            Column("most"), Column("per second"), Column("x bare loop", ".3g"),
         ),
         rows,
         notes,
