@@ -35,7 +35,7 @@ class Watermark(Struct, array_like=True):
 
 
 def spans(open_from: Ints, steps_s: Iterable[int]) -> list[tuple[int, int]]:
-    """[start, end) of the stretches of a batch during which no second closes that ends a multiple of any of these steps.
+    """[start, end) of the stretches of a batch in which no second closes that ends a multiple of a step.
 
     >>> spans(np.array([8, 9, 9, 10, 14, 14, 15]), [5, 10])
     [(0, 3), (3, 6), (6, 7)]
