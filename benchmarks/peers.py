@@ -93,13 +93,15 @@ def _foreign(file: str) -> Callable[[Site, int, int], Figures]:
     def run(site: Site, events: int, _: int) -> Figures:
         if not PYTHON.exists():
             raise Skipped(f"not installed: {INSTALL}")
-        return figures([PYTHON, PROGRAMS / file, site.address, site.requests, str(events)])
+        with tempfile.TemporaryDirectory() as folder:
+            return figures([PYTHON, PROGRAMS / file, site.address, site.requests, str(events), folder])
 
     return run
 
 
 def _faust(site: Site, events: int, partitions: int) -> Figures:
-    return program("faust_table", site.address, site.requests, events, partitions)
+    with tempfile.TemporaryDirectory() as folder:
+        return program("faust_table", site.address, site.requests, events, partitions, folder)
 
 
 PEERS: Final = (

@@ -278,6 +278,13 @@ class LaneTransport(driver.Transport):
     Consumer = LaneConsumer
 
 
+def silence(producer: Any) -> None:
+    """Send nothing more, not even what is buffered. The requests on their way end by themselves."""
+    sending = producer._sender.sender_task
+    if sending is not None:
+        sending.cancel()
+
+
 class Owner(Protocol):
     """Who owns the partitions of an app."""
 

@@ -19,6 +19,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError,
 from schemas.config import Kafka
 from streams import broker
 from streams.errors import TidegateError
+from streams.lane import silence
 from streams.stage import Outgoing
 
 MAX_BYTES: Final = 8 * 1024 * 1024  # of one record: a fact may be large
@@ -72,7 +73,7 @@ class Outbox:
         if key is None and partition is None:
             partition = 0  # else the partitioner would draw one at random
         record = {"value": value, "key": key, "partition": partition, "headers": list(headers)}
-        self._sent.append((topic, await self._hand_over(topic, lambda: self._producer.send(topic, **record))))
+        self._remember(topic, await self._hand_over(topic, lambda: self._producer.send(topic, **record)))
 
     async def send_many(self, topic: str, records: Sequence[Outgoing]) -> None:
         """Hand over records for partition 0, in their order; they may lack key and value, which `send` refuses."""
@@ -93,13 +94,25 @@ class Outbox:
     async def _send_batch(self, topic: str, batch: Any) -> None:
         batch.close()  # it is sent as it is, and at once
         future = await self._hand_over(topic, lambda: self._producer.send_batch(batch, topic, partition=0))
-        self._sent.append((topic, future))
+        self._remember(topic, future)
 
     async def flushed(self) -> None:
         """Returns when everything sent before this call is acknowledged."""
         self._raise_failure()
         for topic, future in list(self._sent):
             await self._acknowledged(topic, future)
+
+    def _remember(self, topic: str, future: asyncio.Future[Any]) -> None:
+        self._sent.append((topic, future))
+        future.add_done_callback(self._silence_after_a_refusal)
+
+    def _silence_after_a_refusal(self, future: asyncio.Future[Any]) -> None:
+        """What was handed over later must not get into the log: who drops what it has seen would drop this one then.
+
+        A broker refuses a gap by itself, but only of a producer of which it has something in that partition.
+        """
+        if not future.cancelled() and future.exception() is not None:
+            silence(self._producer)
 
     def _forget_acknowledged(self) -> None:
         while self._sent and self._sent[0][1].done():

@@ -1,13 +1,12 @@
 """The job in vanilla Faust: a windowed table per endpoint and second of event time.
 
-Run as `python -m benchmarks.programs.faust_table ADDRESS TOPIC EVENTS PARTITIONS`.
+Run as `python -m benchmarks.programs.faust_table ADDRESS TOPIC EVENTS PARTITIONS STATE_FOLDER`.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 import uuid
 from typing import Any, Final
@@ -28,11 +27,11 @@ class Request(faust.Record):
     duration_s: float
 
 
-def build(address: str, topic: str, events: int, partitions: int) -> Any:  # noqa: ANN401 -- a Faust app
+def build(address: str, topic: str, events: int, partitions: int, folder: str) -> Any:  # noqa: ANN401 -- a Faust app
     """An app that prints its figures and ends once it has seen `events`."""
     app = faust.App(
         f"bench-{uuid.uuid4().hex}", broker=f"kafka://{address}", store="memory://", web_enabled=False,
-        topic_partitions=partitions, datadir=tempfile.mkdtemp(prefix="tidegate-bench-"),
+        topic_partitions=partitions, datadir=folder,
     )  # fmt: skip
     source = app.topic(topic, value_type=Request, key_type=bytes, key_serializer="raw")
     event_time: Any = Request.time  # a field's descriptor, whatever its annotation says
@@ -60,9 +59,8 @@ def build(address: str, topic: str, events: int, partitions: int) -> Any:  # noq
 
 
 if __name__ == "__main__":
-    worker = faust.Worker(
-        build(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])), loglevel="ERROR", redirect_stdouts=False,
-        quiet=True,
-    )  # fmt: skip
+    address, topic, events, partitions, folder = sys.argv[1:]
+    app = build(address, topic, int(events), int(partitions), folder)
+    worker = faust.Worker(app, loglevel="ERROR", redirect_stdouts=False, quiet=True)
     worker.spinner = None  # it would write where the figures go
     worker.execute_from_commandline()

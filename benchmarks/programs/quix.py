@@ -1,6 +1,6 @@
 """The job in Quix Streams: tumbling windows per endpoint and second of event time, final results only.
 
-Run as `python quix.py ADDRESS TOPIC EVENTS` by a Python that has `quixstreams`.
+Run as `python quix.py ADDRESS TOPIC EVENTS STATE_FOLDER` by a Python that has `quixstreams`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
 import uuid
 from typing import Any, Final
@@ -44,10 +43,10 @@ class Meter:
             os._exit(0)
 
 
-def main(address: str, topic: str, events: int) -> None:
+def main(address: str, topic: str, events: int, folder: str) -> None:
     app = Application(
         broker_address=address, consumer_group=f"bench-{uuid.uuid4().hex}", auto_offset_reset="earliest",
-        state_dir=tempfile.mkdtemp(prefix="tidegate-bench-"), loglevel="ERROR",
+        state_dir=folder, loglevel="ERROR",
     )  # fmt: skip
     source = app.topic(topic, value_deserializer="json", timestamp_extractor=event_time_ms)
     frame = app.dataframe(source).update(Meter(events).count).apply(with_error)
@@ -57,4 +56,4 @@ def main(address: str, topic: str, events: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4])
