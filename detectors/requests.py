@@ -175,9 +175,11 @@ class RequestFold:
 
     def _close(self, second: int) -> Iterator[Emitted]:
         row = self._ring.row(second)
+        active: Flags = np.any(row, axis=0)
         self._table.rows["minute"] += row.T
+        self._table.rows["dirty"] |= active
         ends_minute = (second + 1) % MINUTE_S == 0
-        yield from self._minute(second) if ends_minute else self._rollups(second, np.any(row, axis=0))
+        yield from self._minute(second) if ends_minute else self._rollups(second, active)
         for name, rule in self._rules.items():
             self._table.rows["dirty"] |= rule.close(second, self._silent[name])
             episodes = self._episodes[name]

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -169,16 +169,14 @@ class Writer:
             keys.append((key, next_offset))
         return key, value
 
-    def obsolete(self, next_offset: int, subjects: Iterable[bytes]) -> list[Row]:
+    def obsolete(self, next_offset: int, subjects: Iterable[bytes]) -> Iterator[Row]:
         """Tombstones for what the checkpoint at `next_offset`, now complete, has rewritten or left out as forgotten."""
-        tombstones: list[Row] = []
         for subject in (*subjects, PARTITION):
             own, keys = self._key(subject, next_offset), self._known.get(subject, [])
-            tombstones += [(key, None) for key, at in keys if at <= next_offset and key != own]
+            yield from [(key, None) for key, at in keys if at <= next_offset and key != own]
             self._known[subject] = [(key, at) for key, at in keys if at > next_offset or key == own]
             if not self._known[subject]:
                 del self._known[subject]
-        return tombstones
 
     def _key(self, subject: bytes, next_offset: int) -> bytes:
         return subject + b"\0" + self._writer + b"@%d" % next_offset

@@ -5,7 +5,7 @@ versions. It has three reasons to:
 
 - Faust spends 60 us on each event, wherever it came from; here that buys 4 000 records.
 - aiokafka wraps each record that its C parser made in an object of Python; here the C records travel as
-  they are.
+  they are (`kafka.lean_fetch: false` leaves that to aiokafka: twice the CPU, the same records).
 - A position says which records follow which only as long as nobody loses any. So every chunk says from
   which offset to which it is *everything the log holds*: `Chunk.start` and `Chunk.end`. What is missing
   between two chunks was lost on the way (a rebalance, a full queue) and is read again; what is missing
@@ -40,6 +40,7 @@ def require(versions: dict[str, str], installed: Callable[[str], str] = version)
 require(EXPECTED)
 
 # ruff: noqa: E402  (these come only once the versions are known to be right)
+import aiokafka.conn
 import faust
 import uvloop
 from aiokafka.consumer.fetcher import FetchResult
@@ -52,8 +53,10 @@ from schemas.topics import Record
 CHUNK: Final = 4000  # records an event; more decodes slower and holds the loop longer
 FETCH_WAIT_MS: Final = 100  # Faust's 1500 lets the long poll of an idle partition hold up the busy ones
 FETCH_TIMEOUT_S: Final = 1.0
+READER_BYTES: Final = 64 << 20  # aiokafka pauses its socket for every 128 KiB, a dozen times a fetch
 COMMIT_S: Final = 5.0  # aiokafka tries for ever, and a worker that stops would wait for it
 LEAVE_S: Final = 5.0  # the same for leaving the group
+aiokafka.conn.READER_LIMIT = READER_BYTES  # of each connection made from now on
 FULL_PAUSE_S: Final = 0.01  # Faust sleeps 1 s when the queue of every partition is full
 
 
@@ -65,11 +68,10 @@ class Chunk(NamedTuple):
     records: list[Record]
 
 
-def drain(result: Any) -> Chunk | None:
-    """All that a fetch brought for its partition; None if it is no longer wanted. Read-uncommitted."""
-    if not result.check_assignment(result._topic_partition) or not result.has_more():
-        return None
+def lean_drain(result: Any) -> Chunk:
+    """All that a fetch brought for its partition, read-uncommitted, as the records of the C parser."""
     part = result._partition_records
+    part._records_iterator = None  # never begun, it would keep these bytes until a full garbage collection
     start, records = part.next_fetch_offset, []
     while part._records.has_next():
         batch = part._records.next_batch()
@@ -86,7 +88,16 @@ def drain(result: Any) -> Chunk | None:
     return Chunk(start, part.next_fetch_offset, records)
 
 
-def take(fetcher: Any, wanted: set[TP] | None) -> dict[TP, Chunk]:
+def stock_drain(result: Any) -> Chunk:
+    """The same by aiokafka's own means."""
+    start, records = result._partition_records.next_fetch_offset, result.getall()
+    return Chunk(start, result._assignment.state_value(result._topic_partition).position, records)
+
+
+Drain = Callable[[Any], Chunk]
+
+
+def take(fetcher: Any, wanted: set[TP] | None, drain: Drain) -> dict[TP, Chunk]:
     """What has been fetched so far of the wanted partitions; the error of one once nothing else is there."""
     taken: dict[TP, Chunk] = {}
     for tp, result in list(fetcher._records.items()):
@@ -100,18 +111,20 @@ def take(fetcher: Any, wanted: set[TP] | None) -> dict[TP, Chunk]:
         fetcher._notify(fetcher._wait_consume_future)
         if type(result) is not FetchResult:
             result.check_raise()
-        elif (chunk := drain(result)) is not None and chunk.end > chunk.start:
-            taken[tp] = chunk
+        elif result.check_assignment(tp) and result.has_more():
+            chunk = drain(result)
+            if chunk.end > chunk.start:
+                taken[tp] = chunk
     return taken
 
 
-async def lean_fetch(fetcher: Any, wanted: set[TP] | None, timeout_s: float) -> dict[TP, Chunk]:
+async def fetch(fetcher: Any, wanted: set[TP] | None, timeout_s: float, drain: Drain = lean_drain) -> dict[TP, Chunk]:
     """`Fetcher.fetched_records`, but in chunks: waits at most `timeout_s` for the first."""
     deadline = time.monotonic() + timeout_s
     while True:
         if fetcher._subscriptions.reassignment_in_progress:
             await fetcher._subscriptions.wait_for_assignment()
-        taken = take(fetcher, wanted)
+        taken = take(fetcher, wanted, drain)
         left = deadline - time.monotonic()
         if taken or left <= 0:
             return taken
@@ -166,8 +179,9 @@ class LaneThread(driver.AIOKafkaConsumerThread):
         fetcher = consumer._fetcher
         if consumer._closed or fetcher._closed:
             raise ConsumerStoppedError
+        app: Any = self.consumer.app
         with fetcher._subscriptions.fetch_context():
-            return await lean_fetch(fetcher, active_partitions, timeout or 0.0)
+            return await fetch(fetcher, active_partitions, timeout or 0.0, app.drain)
 
     async def on_thread_stop(self) -> None:
         """In a task of its own: while the broker is away it may take for ever, or end as if it had been cancelled."""
@@ -309,9 +323,10 @@ class LaneApp(faust.App):
 
     owner: Owner
 
-    def __init__(self, name: str, owner: Owner, **settings: Any) -> None:
+    def __init__(self, name: str, owner: Owner, drain: Drain = lean_drain, **settings: Any) -> None:
         super().__init__(name, **settings)
         self.owner = owner
+        self.drain = drain
         self.durable: dict[TP, int] = {}  # what may be committed
 
     def _create_directories(self) -> None:

@@ -75,11 +75,11 @@ class Outbox:
         record = {"value": value, "key": key, "partition": partition, "headers": list(headers)}
         self._remember(topic, await self._hand_over(topic, lambda: self._producer.send(topic, **record)))
 
-    async def send_many(self, topic: str, records: Sequence[Outgoing]) -> None:
-        """Hand over records for partition 0, in their order; they may lack key and value, which `send` refuses."""
+    async def send_many(self, topic: str, records: Sequence[Outgoing], partition: int = 0) -> None:
+        """Hand over records for one partition, in their order; they may lack key and value, which `send` refuses."""
         if len(records) < BULK and not any(key is None and value is None for _, key, value, _ in records):
             for _, key, value, headers in records:
-                await self.send(topic, key, value, partition=0, headers=headers)
+                await self.send(topic, key, value, partition=partition, headers=headers)
             return
         self._raise_failure()
         self._forget_acknowledged()
@@ -89,11 +89,11 @@ class Outbox:
             batch = self._producer.create_batch()
             while record is not None and _packed(batch, record):
                 record = next(left, None)
-            await self._send_batch(topic, batch)
+            await self._send_batch(topic, partition, batch)
 
-    async def _send_batch(self, topic: str, batch: Any) -> None:
+    async def _send_batch(self, topic: str, partition: int, batch: Any) -> None:
         batch.close()  # it is sent as it is, and at once
-        future = await self._hand_over(topic, lambda: self._producer.send_batch(batch, topic, partition=0))
+        future = await self._hand_over(topic, lambda: self._producer.send_batch(batch, topic, partition=partition))
         self._remember(topic, future)
 
     async def flushed(self) -> None:

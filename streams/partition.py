@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from itertools import groupby
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import groupby, islice
 from typing import Final, NamedTuple
 
 import structlog
@@ -267,19 +267,18 @@ class Partition:
 
     async def _write(self, taken: Checkpoint) -> None:
         await self._outbox.flushed()
-        for n, (subject, state) in enumerate(taken.facts):
-            if state is not None:
-                await self._send_row(self._writer.row(subject, taken.next, state))
-            if n % FACTS_A_TURN == 0:
-                await asyncio.sleep(0)
+        kept = [(subject, state) for subject, state in taken.facts if state is not None]
+        await self._send_rows(self._writer.row(subject, taken.next, state) for subject, state in kept)
         await self._outbox.flushed()
-        await self._send_row(self._writer.row(facts.PARTITION, taken.next, taken.position))
+        await self._send_rows([self._writer.row(facts.PARTITION, taken.next, taken.position)])
         await self._outbox.flushed()
-        for row in self._writer.obsolete(taken.next, [fact.subject for fact in taken.facts]):
-            await self._send_row(row)
+        await self._send_rows(self._writer.obsolete(taken.next, [fact.subject for fact in taken.facts]))
 
-    async def _send_row(self, row: facts.Row) -> None:
-        await self._outbox.send(self._state_topic, *row, partition=self.number)
+    async def _send_rows(self, rows: Iterable[facts.Row]) -> None:
+        left = iter(rows)
+        while some := [Outgoing(self._state_topic, *row) for row in islice(left, FACTS_A_TURN)]:
+            await self._outbox.send_many(self._state_topic, some, self.number)
+            await asyncio.sleep(0)
 
 
 def _topic(outgoing: Outgoing) -> str:

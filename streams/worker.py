@@ -18,14 +18,14 @@ from faust.types.tuples import TP
 from schemas.config import Config, Kafka
 from streams.broker import credentials, servers
 from streams.errors import TidegateError
-from streams.lane import BatchSchema, LaneApp
+from streams.lane import BatchSchema, LaneApp, lean_drain, stock_drain
 from streams.owner import Clock, PartitionOwner, Reload, StageFactory, wall_clock_us
 from streams.topics import STAGES, verify
 
 BUFFERED_CHUNKS: Final = 32  # of one topic, waiting for its agent
 COMMIT_EVERY_S: Final = 1.0
 GC_THRESHOLD: Final = 2_000_000  # records in the buffers are no garbage, and walking them costs a tenth of the CPU
-FETCH_BYTES: Final = 4 << 20  # of one partition at once; a backlog is read in fewer and larger turns
+FETCH_BYTES: Final = 1 << 20  # of one partition at once: two chunks
 REBALANCE_S: Final = 30.0
 REQUEST_S: Final = 10.0
 
@@ -37,7 +37,8 @@ def build(
 ) -> PartitionOwner:
     """Wire everything; nothing connects before its `app` starts."""
     owner = PartitionOwner(config, stages, clock, reload)
-    owner.app = LaneApp(config.kafka.group, owner, **faust_settings(config.kafka))
+    drain = lean_drain if config.kafka.lean_fetch else stock_drain
+    owner.app = LaneApp(config.kafka.group, owner, drain, **faust_settings(config.kafka))
     for topic in STAGES:
         add_agent(owner, config.kafka.topic_prefix + topic)
     return owner

@@ -73,7 +73,7 @@ def test_earlier_writers_get_a_tombstone_for_what_is_rewritten() -> None:
     """Their keys of other subjects stay, and the log shrinks to what is needed."""
     rows = checkpoint(Writer({}, b"1" * 12, 1), 10, {b"a": b"1", b"b": b"1"})
     second = Writer(select(rows).keys, b"2" * 12, 1)
-    rows += checkpoint(second, 20, {b"a": b"2"}) + second.obsolete(20, [b"a"])
+    rows += [*checkpoint(second, 20, {b"a": b"2"}), *second.obsolete(20, [b"a"])]
     restored = select(compacted(rows))
     assert as_dict(restored) == {b"a": b"2", b"b": b"1"}
     assert {subject: len(keys) for subject, keys in restored.keys.items()} == {b"a": 1, b"b": 1, PARTITION: 1}
@@ -84,7 +84,7 @@ def test_a_key_beyond_the_checkpoint_is_not_buried() -> None:
     zombie = Writer({}, b"z" * 12, 1)
     rows = checkpoint(zombie, 50, {b"a": b"50"}, complete=False)
     owner = Writer(select(rows).keys, b"o" * 12, 1)
-    rows += checkpoint(owner, 20, {b"a": b"20"}) + owner.obsolete(20, [b"a"])
+    rows += [*checkpoint(owner, 20, {b"a": b"20"}), *owner.obsolete(20, [b"a"])]
     rows.append(zombie.row(PARTITION, 50, b"position"))
     assert as_dict(select(rows)) == {b"a": b"50"}
 
@@ -140,7 +140,7 @@ def test_of_a_forgotten_subject_nothing_is_left() -> None:
     writer = Writer({}, b"w" * 12, 1)
     for at in range(1, 100):
         name, before = b"job-%d" % at, b"job-%d" % (at - 1)
-        rows += checkpoint(writer, at, {name: b"1"}) + writer.obsolete(at, [name, before])
+        rows += [*checkpoint(writer, at, {name: b"1"}), *writer.obsolete(at, [name, before])]
     restored = select(compacted(rows))
     assert as_dict(restored) == {b"job-99": b"1"}
     assert restored.keys == writer._known

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import uuid
+import weakref
 from typing import Any, NamedTuple
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from schemas.config import Kafka
 from schemas.topics import Record
 from streams import broker
-from streams.lane import Chunk, UnsupportedVersion, cut, lean_fetch, require
+from streams.lane import Chunk, Drain, UnsupportedVersion, cut, fetch, lean_drain, require, stock_drain
 from streams.topics import _NewTopic as NewTopic
 
 WAIT_S = 20.0
@@ -92,7 +94,7 @@ async def read_stock(kafka: Kafka, tp: Any, begin: int) -> list[Read]:
         await consumer.stop()
 
 
-async def read_lean(kafka: Kafka, tp: Any, begin: int) -> list[Read]:
+async def read_chunks(kafka: Kafka, tp: Any, begin: int, drain: Drain) -> list[Read]:
     consumer = broker.new_consumer(kafka, auto_offset_reset="earliest", max_partition_fetch_bytes=2000)
     await consumer.start()
     try:
@@ -100,7 +102,7 @@ async def read_lean(kafka: Kafka, tp: Any, begin: int) -> list[Read]:
         consumer.seek(tp, begin)
         end, found, at = (await consumer.end_offsets([tp]))[tp], [], begin
         while at < end:
-            for chunk in (await lean_fetch(consumer._fetcher, {tp}, 0.5)).values():
+            for chunk in (await fetch(consumer._fetcher, {tp}, 0.5, drain)).values():
                 assert chunk.start == at
                 at = chunk.end
                 found += seen(chunk.records)
@@ -110,7 +112,8 @@ async def read_lean(kafka: Kafka, tp: Any, begin: int) -> list[Read]:
 
 
 @pytest.mark.kafka
-def test_the_lean_fetch_yields_what_the_stock_path_yields(kafka: str) -> None:
+@pytest.mark.parametrize("drain", [lean_drain, stock_drain])
+def test_a_fetch_yields_what_the_stock_path_yields(kafka: str, drain: Drain) -> None:
     """The same records, also from the middle of a batch; and each chunk begins where one ended."""
     settings, topic = Kafka(bootstrap_servers=kafka), f"parity-{uuid.uuid4().hex}"
 
@@ -123,6 +126,33 @@ def test_the_lean_fetch_yields_what_the_stock_path_yields(kafka: str) -> None:
         for begin in (0, 5, 333, 601, 1333, 1501):
             stock = await read_stock(settings, tp, begin)
             assert stock
-            assert await read_lean(settings, tp, begin) == stock
+            assert await read_chunks(settings, tp, begin, drain) == stock
 
     asyncio.run(asyncio.wait_for(compare(), WAIT_S))
+
+
+@pytest.mark.kafka
+def test_what_was_fetched_does_not_wait_for_the_garbage_collector(kafka: str) -> None:
+    """It is megabytes, and the worker hardly ever collects."""
+    settings, topic = Kafka(bootstrap_servers=kafka), f"parity-{uuid.uuid4().hex}"
+    drained: list[weakref.ref[Any]] = []
+
+    def watched(result: Any) -> Chunk:
+        drained.append(weakref.ref(result._partition_records))
+        return lean_drain(result)
+
+    async def watch() -> None:
+        admin = await broker.connect(settings)
+        await admin.create_topics([NewTopic(topic, 1, 1)])
+        await admin.close()
+        await write_mixed_batches(settings, topic)
+        assert await read_chunks(settings, TopicPartition(topic, 0), 0, watched)
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(asyncio.wait_for(watch(), WAIT_S))
+        assert len(drained) > 1
+        assert not any(part() for part in drained[:-1])
+    finally:
+        gc.enable()
