@@ -63,7 +63,7 @@ class Worker:
         self.signal(signal.SIGKILL)
 
     def terminate(self) -> None:
-        self.told = "terminated"
+        self.told = self.told or "terminated"
         self.signal(signal.SIGTERM)
 
     def events(self, name: str) -> list[dict[str, object]]:
