@@ -150,11 +150,14 @@ class RequestFold:
             self.late += len(in_time) - int(np.count_nonzero(in_time))
             columns, newest = columns.at(in_time), newest[in_time]
         self._ring.count(columns)
-        rows, endpoint = self._table.rows, columns.endpoint
-        rows["dirty"][endpoint] = True
-        rows["heard_s"][endpoint] = newest  # of several the last one remains
-        rows["place"][endpoint] = np.arange(len(endpoint)) + self._marks.hearings
-        self._marks.hearings += len(endpoint)
+        self._hear(columns.endpoint, newest)
+
+    def _hear(self, numbers: Ints, second: Ints | int) -> None:
+        rows = self._table.rows
+        rows["dirty"][numbers] = True
+        rows["heard_s"][numbers] = second  # of several the last one remains
+        rows["place"][numbers] = np.arange(len(numbers)) + self._marks.hearings
+        self._marks.hearings += len(numbers)
 
     def _crossings(self, columns: RequestColumns) -> Iterator[Finding]:
         """Open the episodes that these requests, just counted, cross into."""
@@ -196,13 +199,8 @@ class RequestFold:
         span = (second * US, (second + 1) * US)
         settings = self._config.rule(rule, endpoint)
         finding = episodes.follow(endpoint, span, self._rules[rule].read(number), settings)
-        is_open = endpoint in episodes.open
-        self._silent[rule][number] = not is_open
-        row = self._table.rows[number]
-        row["dirty"] = True
-        if is_open:  # as good as heard of: it cannot be forgotten meanwhile
-            row["heard_s"], row["place"] = self.watermark.newest_us // US, self._marks.hearings
-            self._marks.hearings += 1
+        self._silent[rule][number] = endpoint not in episodes.open
+        self._table.rows["dirty"][number] = True
         return finding
 
     def _rollups(self, second: int, active: Flags) -> Iterator[Rollup]:
@@ -252,7 +250,15 @@ class RequestFold:
         return np.array(list(map(self._config.budgets[budget].covers, endpoints)), dtype=np.bool_)
 
     def _forget(self, second: int) -> None:
-        """At each full minute: who was silent for `forget_after`, and beyond `max_endpoints` who was silent longest."""
+        """At each full minute: who was silent for `forget_after`, and beyond `max_endpoints` who was silent longest.
+
+        Whoever has an open episode is as good as heard of.
+        """
+        with_episodes = set().union(*(episodes.open for episodes in self._episodes.values()))
+        self._hear(
+            np.array([self._numbers[name] for name in sorted(with_episodes)], dtype=np.int64),
+            self.watermark.newest_us // US,
+        )
         rows, limits = self._table.rows, self._config.input
         place = np.sort(rows["place"])
         silent = int(np.count_nonzero(rows["heard_s"] < second + 1 - int(limits.forget_after)))
@@ -264,9 +270,10 @@ class RequestFold:
     def _keep(self, numbers: Ints) -> None:
         """The others are forgotten."""
         kept = [self._names[number] for number in numbers.tolist()]
-        self._gone |= set(self._names).difference(kept)
+        gone = set(self._names).difference(kept)
+        self._gone |= gone
         for episodes in self._episodes.values():
-            for name in self._gone & episodes.open.keys():  # there are more open ones than endpoints may be
+            for name in gone & episodes.open.keys():  # there are more open ones than endpoints may be
                 del episodes.open[name]
         self._names = kept
         self._numbers = Numbers(zip(kept, range(len(kept)), strict=True))

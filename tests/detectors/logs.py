@@ -112,6 +112,11 @@ class Shell:
 
 def outputs(topic: str, config: Config, log: Sequence[Entry], ends: Sequence[Cut]) -> list[Outgoing]:
     """What comes of a log that is cut, and whose stage is restarted or given a batch twice, at `ends`."""
+    return ran(topic, config, log, ends).out
+
+
+def ran(topic: str, config: Config, log: Sequence[Entry], ends: Sequence[Cut]) -> Shell:
+    """The shell after such a log."""
     shell = Shell(topic, config)
     start = 0
     for cut in [*sorted(ends), Cut(len(log))]:
@@ -120,4 +125,4 @@ def outputs(topic: str, config: Config, log: Sequence[Entry], ends: Sequence[Cut
         if cut.restart:
             shell.restart()
         start = max(start, cut.end)
-    return shell.out
+    return shell

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 from msgspec import structs
 
-from detectors.requests import ROLLUP_ENDPOINTS
+from detectors.requests import ROLLUP_ENDPOINTS, EndpointState
 from detectors.rules.request_surge import Settings
 from schemas.config import Input, Seconds
 from schemas.outputs import Rollup
 from schemas.topics import REQUESTS
 from schemas.units import US
-from tests.detectors.logs import START_S, findings, numbered, request, settings, stage_of
+from tests.detectors.logs import ENDPOINT, START_S, findings, numbered, request, settings, stage_of
 
 
 def test_a_late_request_of_a_window_that_is_over_opens_nothing() -> None:
@@ -111,3 +112,13 @@ def test_more_open_episodes_than_endpoints_may_be() -> None:
         told.append([found for at in range(0, len(rest), size) for found in findings(stage, rest[at : at + size])])
     assert told[0] == told[1] == told[2]
     assert told[0][-1].subject == "acme/b"
+
+
+def test_what_the_open_minute_counted_is_kept_with_the_endpoint() -> None:
+    """A second that closes after a checkpoint, of an endpoint that says nothing more, is in the next one."""
+    stage = stage_of(REQUESTS, settings())
+    findings(stage, numbered([request(41.5, 7)]))
+    assert [fact.subject for fact in stage.changed()] == [ENDPOINT.encode()]
+    findings(stage, numbered([request(45, 1, "acme/other")]))
+    (kept,) = [fact.state for fact in stage.changed() if fact.subject == ENDPOINT.encode()]
+    assert msgspec.msgpack.decode(kept or b"", type=EndpointState).minute == [7, 0]
