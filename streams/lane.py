@@ -4,7 +4,7 @@ The only module that touches private parts of Faust and aiokafka, and therefore 
 versions. It has three reasons to:
 
 - Faust spends 60 us on each event, wherever it came from; here that buys 4 000 records.
-- aiokafka wraps each record that its C parser made in an object of Python; here the C records travel as
+- aiokafka wraps each record that its C parser made in an object of Python; here the C records are used as
   they are (`kafka.lean_fetch: false` leaves that to aiokafka: twice the CPU, the same records).
 - A position says which records follow which only as long as nobody loses any. So every chunk says from
   which offset to which it is *everything the log holds*: `Chunk.start` and `Chunk.end`. What is missing
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -60,38 +60,54 @@ aiokafka.conn.READER_LIMIT = READER_BYTES  # of each connection made from now on
 FULL_PAUSE_S: Final = 0.01  # Faust sleeps 1 s when the queue of every partition is full
 
 
+class Batch(NamedTuple):
+    """Records up to the offset `end`, as a producer has batched them. They are parsed when they are asked for."""
+
+    end: int
+    rows: Iterable[Record]
+
+
 class Chunk(NamedTuple):
     """All records the log holds at `start` <= offset < `end`."""
 
     start: int
     end: int
-    records: list[Record]
+    batches: Sequence[Batch]
+
+    def records(self, since: int) -> list[Record]:
+        """Those from this offset on; the first batch may begin before: it is sent whole.
+
+        Parsed here, in the thread that folds them, so that they are in its cache.
+        """
+        records: list[Record] = []
+        for batch in self.batches:
+            records += batch.rows
+        if records and records[0].offset < since:
+            records = [record for record in records if record.offset >= since]
+        return records
 
 
 def lean_drain(result: Any) -> Chunk:
-    """All that a fetch brought for its partition, read-uncommitted, as the records of the C parser."""
+    """All that a fetch brought for its partition, read-uncommitted, as the batches of the C parser."""
     part = result._partition_records
     part._records_iterator = None  # never begun, it would keep these bytes until a full garbage collection
-    start, records = part.next_fetch_offset, []
+    start, batches = part.next_fetch_offset, []
     while part._records.has_next():
         batch = part._records.next_batch()
         if part._check_crcs and not batch.validate_crc():
             raise CorruptRecordException(f"Invalid CRC - {result._topic_partition}")
-        if not batch.is_control_batch:
-            rows = list(batch)
-            if rows and rows[0].offset < start:  # a batch is sent whole, even if asked for from its middle
-                rows = [row for row in rows if row.offset >= start]
-            records += rows
         part.next_fetch_offset = batch.next_offset
+        batches.append(Batch(batch.next_offset, () if batch.is_control_batch else batch))
     result._update_position()
     result._partition_records = None
-    return Chunk(start, part.next_fetch_offset, records)
+    return Chunk(start, part.next_fetch_offset, batches)
 
 
 def stock_drain(result: Any) -> Chunk:
     """The same by aiokafka's own means."""
     start, records = result._partition_records.next_fetch_offset, result.getall()
-    return Chunk(start, result._assignment.state_value(result._topic_partition).position, records)
+    end = result._assignment.state_value(result._topic_partition).position
+    return Chunk(start, end, [Batch(record.offset + 1, (record,)) for record in records])
 
 
 Drain = Callable[[Any], Chunk]
@@ -137,14 +153,15 @@ async def fetch(fetcher: Any, wanted: set[TP] | None, timeout_s: float, drain: D
 
 
 def cut(chunk: Chunk, size: int = CHUNK) -> Iterator[Chunk]:
-    """The same in pieces of at most `size` records; the last one reaches to the chunk's end."""
-    start, records = chunk.start, chunk.records
-    for at in range(0, len(records) - size, size):
-        piece = records[at : at + size]
-        yield Chunk(start, piece[-1].offset + 1, piece)
-        start = piece[-1].offset + 1
-    rest = (len(records) - 1) // size * size if records else 0
-    yield Chunk(start, chunk.end, records[rest:])
+    """The same in pieces of whole batches, of at most `size` offsets where these allow; the last reaches to its end."""
+    start, end, some = chunk.start, chunk.start, list[Batch]()
+    for batch in chunk.batches:
+        if some and batch.end - start > size:
+            yield Chunk(start, end, some)
+            start, some = end, []
+        some.append(batch)
+        end = batch.end
+    yield Chunk(start, chunk.end, some)
 
 
 class BatchSchema(faust.Schema):  # type: ignore[type-arg]

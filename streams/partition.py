@@ -23,7 +23,7 @@ from schemas.units import US
 from streams import culprit, facts
 from streams.dead_letters import DeadLetters
 from streams.errors import TidegateError
-from streams.lane import Chunk
+from streams.lane import CHUNK, Chunk
 from streams.metrics import Metrics
 from streams.outbox import Outbox
 from streams.skipping import Apply, passing_over
@@ -199,19 +199,19 @@ class Partition:
             self.next = landed
 
     async def _fold(self, chunk: Chunk) -> None:
-        records: Sequence[Record] = chunk.records
-        if chunk.start < self.next:
-            records = [record for record in records if record.offset >= self.next]
+        records = chunk.records(self.next)
         holes = chunk.end - self.next - len(records)
         if holes:  # compacted away, or the markers of transactions
             self._metrics.gaps.labels(self.topic).inc(holes)
-        self._whole = False
-        if records:
-            applied = await self._applied(records)
+        for at in range(0, len(records), CHUNK):  # a batch may be compressed, and many times as large
+            some = records[at : at + CHUNK]
+            self._whole = False
+            applied = await self._applied(some)
             self._metrics.count(self.topic, applied.counts)
             await self._send(applied.outgoing)
+            self.next = some[-1].offset + 1
+            self._whole = True
         self.next = chunk.end
-        self._whole = True
         self._rewound_at = float("-inf")  # a gap from here on is another one
 
     def _apply_of(self, stage: Stage) -> Apply:

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.config import Kafka
-from schemas.topics import Record
 from streams import broker
-from streams.lane import Chunk, Drain, UnsupportedVersion, cut, fetch, lean_drain, require, stock_drain
+from streams.lane import Batch, Chunk, Drain, UnsupportedVersion, cut, fetch, lean_drain, require, stock_drain
 from streams.topics import _NewTopic as NewTopic
 
 WAIT_S = 20.0
@@ -38,17 +37,20 @@ def test_other_versions_are_refused() -> None:
         require({"aiokafka": "0.14."}, lambda _: "0.15.0")
 
 
-@given(st.sets(st.integers(10, 60)), st.integers(1, 9))
-def test_the_pieces_are_the_chunk(offsets: set[int], size: int) -> None:
-    """No record and no offset is lost between two pieces, and none is larger than asked for."""
-    records: list[Record] = [Row(offset) for offset in sorted(offsets)]
-    chunk = Chunk(10, 61, records)
+@given(st.lists(st.sets(st.integers(0, 9)), max_size=8), st.integers(1, 30), st.integers(0, 12))
+def test_the_pieces_are_the_chunk(batches: list[set[int]], size: int, into: int) -> None:
+    """No record and no offset is lost between two pieces, and none is larger than asked for unless a batch is."""
+    rows = [[Row(10 * place + offset) for offset in sorted(batch)] for place, batch in enumerate(batches)]
+    ends = [10 * place + 10 for place in range(len(batches))]
+    start, end = min(into, 10 * len(batches)), 10 * len(batches) + 3
+    chunk = Chunk(start, end, [Batch(*batch) for batch in zip(ends, rows, strict=True)])
     pieces = list(cut(chunk, size))
-    assert [record for piece in pieces for record in piece.records] == records
-    assert [piece.start for piece in pieces] == [10, *[piece.end for piece in pieces[:-1]]]
-    assert pieces[-1].end == 61
-    assert all(len(piece.records) <= size for piece in pieces)
-    assert all(piece.start <= r.offset < piece.end for piece in pieces for r in piece.records)
+    expected = [row for batch in rows for row in batch if row.offset >= start]
+    assert [record for piece in pieces for record in piece.records(start)] == expected == chunk.records(start)
+    assert [piece.start for piece in pieces] == [start, *[piece.end for piece in pieces[:-1]]]
+    assert pieces[-1].end == end
+    assert all(piece.end - piece.start <= max(size, 10) for piece in pieces[:-1])
+    assert all(piece.start <= r.offset < piece.end for piece in pieces for r in piece.records(piece.start))
 
 
 async def write_mixed_batches(kafka: Kafka, topic: str) -> None:
@@ -105,7 +107,7 @@ async def read_chunks(kafka: Kafka, tp: Any, begin: int, drain: Drain) -> list[R
             for chunk in (await fetch(consumer._fetcher, {tp}, 0.5, drain)).values():
                 assert chunk.start == at
                 at = chunk.end
-                found += seen(chunk.records)
+                found += seen(chunk.records(begin))
         return found
     finally:
         await consumer.stop()

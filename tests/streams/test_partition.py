@@ -10,7 +10,7 @@ from schemas.topics import COMMANDS, REQUESTS, STATE, Record
 from streams import facts
 from streams.errors import TidegateError
 from streams.facts import Restored, select
-from streams.lane import Chunk
+from streams.lane import Batch, Chunk
 from streams.metrics import Metrics
 from streams.outbox import ATTEMPTS, Outbox, SendFailed
 from streams.partition import TRUNCATED_S, CoreFailed, Links, LogTruncated, Partition
@@ -85,7 +85,7 @@ class Bench:
 
 def chunk(start: int, end: int, *missing: int) -> Chunk:
     records: list[Record] = [Row(o, key=b"k", value=b"1") for o in range(start, end) if o not in missing]
-    return Chunk(start, end, records)
+    return Chunk(start, end, [Batch(end, records)])
 
 
 def test_what_was_applied_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,8 @@ def test_a_forgotten_subject_leaves_the_log(monkeypatch: pytest.MonkeyPatch) -> 
     first.play(chunk(0, 5), checkpoint=True)
     rows = first.producer.rows(REQUESTS + STATE)
     second = Bench(monkeypatch, select(rows))
-    second.play(Chunk(5, 7, [Row(5, key=b"k", value=b"forget"), Row(6, key=b"other", value=b"1")]), checkpoint=True)
+    forgetting = [Row(5, key=b"k", value=b"forget"), Row(6, key=b"other", value=b"1")]
+    second.play(Chunk(5, 7, [Batch(7, forgetting)]), checkpoint=True)
     restored = select(rows + second.producer.rows(REQUESTS + STATE))
     assert (restored.next, [fact.subject for fact in restored.facts]) == (7, [b"other"])
     assert restored.keys.keys() == {b"other", facts.PARTITION}
@@ -194,7 +195,7 @@ def test_after_a_bug_nothing_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(monkeypatch)
     bench.play(chunk(0, 5))
     with pytest.raises(CoreFailed, match=rf"{REQUESTS}/0@5 to 5: ZeroDivisionError"):
-        bench.play(Chunk(5, 6, [Row(5, value=b"bug")]))
+        bench.play(Chunk(5, 6, [Batch(6, [Row(5, value=b"bug")])]))
     assert bench.play(checkpoint=True) is None
     assert bench.producer.sent == []
 
