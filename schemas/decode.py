@@ -95,7 +95,7 @@ class Decoder(Generic[E]):
             return None
         values = [r.value for r in records]
         try:
-            if max(map(len, values), default=0) > MAX_VALUE_BYTES:  # type: ignore[arg-type]
+            if _any_too_large(values):
                 return None
             events = list(map(self._one, values))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # a value: None
@@ -229,6 +229,11 @@ def bad_event(record: Record, why: Why, message: str) -> BadEvent:
     """The record as a bad event, as it came."""
     headers = tuple((name, content) for name, content in record.headers) if record.headers else ()
     return BadEvent(record.offset, record.key, record.value, headers, why, message)
+
+
+def _any_too_large(values: Sequence[Any]) -> bool:
+    """Whether any is; that all of them together are not costs a third to see."""
+    return len(b"".join(values)) > MAX_VALUE_BYTES and max(map(len, values)) > MAX_VALUE_BYTES
 
 
 def _is_cloudevent(record: Record) -> bool:

@@ -44,7 +44,7 @@ import aiokafka.conn
 import faust
 import uvloop
 from aiokafka.consumer.fetcher import FetchResult
-from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, IllegalStateError
+from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, IllegalStateError, KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
@@ -219,6 +219,15 @@ class LaneThread(driver.AIOKafkaConsumerThread):
                 app.durable.setdefault(tp, offset)
             return False
 
+    async def mend(self, tp: TP, offset: int) -> None:
+        """Read again from `offset` if the group has committed more than that, and so reads on beyond it."""
+        try:
+            committed = await asyncio.wait_for(self._ensure_consumer().committed(tp), COMMIT_S)
+        except (TimeoutError, KafkaError):
+            return  # the first record that comes shows the gap, too
+        if committed is not None and committed > offset:
+            await self.rewind(tp, offset)
+
     async def rewind(self, tp: TP, offset: int) -> int:
         """In this thread, where no drain is half done: read from `offset`, or from where the log begins."""
         consumer: Any = self._ensure_consumer()
@@ -243,6 +252,10 @@ class LaneConsumer(driver.Consumer):
     async def rewind(self, tp: TP, offset: int) -> int:
         """Read `tp` again from `offset`; where that really is: further up if the log begins there."""
         return int(await self._thread.call_thread(self._thread.rewind, tp, offset))
+
+    async def mend(self, tp: TP, offset: int) -> None:
+        """See that `tp` is read from `offset`, also where its state was deleted and its group was not."""
+        await self._thread.call_thread(self._thread.mend, tp, offset)
 
     def log_end(self, tp: TP) -> int | None:
         """Where the log ends, as far as it was fetched; None while the partition is not ours to ask about."""

@@ -11,7 +11,7 @@ import io
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain, repeat
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
 
@@ -29,14 +29,21 @@ MOST_QUOTED: Final = 200  # characters of a first line that is no header
 TRUTHS: Final = {"true": True, "false": False}
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """A line of a file, in the shape of a record of a log."""
 
     offset: int
     timestamp: int
     value: bytes | None
     key: bytes | None = None
-    headers: Sequence[tuple[str, bytes | None]] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
+
+
+class Block(NamedTuple):
+    """Some lines that follow one another, with their numbers."""
+
+    numbers: Sequence[int]
+    texts: list[bytes]
 
 
 @contextmanager
@@ -54,45 +61,61 @@ def opened(source: str) -> Iterator[IO[bytes]]:
         yield file
 
 
-def read(file: IO[bytes], event: type[Event], now_ms: int, progress: Callable[[int], None]) -> Iterator[Line]:
-    """The events of a file, line by line, without blank ones; `progress` is told how many bytes were read.
+def read(file: IO[bytes], event: type[Event], now_ms: int, progress: Callable[[int], None]) -> Iterator[list[Line]]:
+    """The events of a file without blank lines, a block at a time; `progress` is told how many bytes were read.
 
     A file is NDJSON if one of its first two lines begins with `{` (a log may have been cut in mid-line), else
     it is CSV with the fields' names in its first line.
     """
-    numbered = _numbered(_split(file, progress))
-    first = list(islice(numbered, 2))
-    lines = chain(first, numbered)
-    if any(text.lstrip()[:1] == b"{" for _, text in first):
-        for number, text in lines:
-            yield Line(number, now_ms, text)
-    elif first:
-        _, header = next(lines)
-        yield from _csv(_Columns(_row(header), event, _name(file)), lines, now_ms)
+    blocks = _numbered(_split(file, progress))
+    numbers, texts = _begin(blocks)
+    if any(text.lstrip()[:1] == b"{" for text in texts[:2]):
+        for at, some in chain([Block(numbers, texts)], blocks):
+            yield list(map(Line, at, repeat(now_ms), some))
+    elif texts:
+        columns = _Columns(_row(texts[0]), event, _name(file))
+        for at, some in chain([Block(numbers[1:], texts[1:])], blocks):
+            yield [Line(number, now_ms, _to_json(columns, text)) for number, text in zip(at, some, strict=True)]
 
 
-def _numbered(lines: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
+def _begin(blocks: Iterator[Block]) -> Block:
+    """As many blocks in one as hold two lines."""
+    numbers, texts = list[int](), list[bytes]()
+    while len(texts) < 2 and (block := next(blocks, None)) is not None:  # noqa: PLR2004 -- see `read`
+        numbers += block.numbers
+        texts += block.texts
+    return Block(numbers, texts)
+
+
+def _numbered(blocks: Iterable[list[bytes]]) -> Iterator[Block]:
     """The lines that are not blank, with their numbers, without the byte order mark of spreadsheets."""
-    for number, line in enumerate(lines, start=1):
-        text = line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
-        if text and not text.isspace():
-            yield number, text
+    first = 1
+    for texts in blocks:
+        if first == 1:
+            texts[0] = texts[0].removeprefix(BYTE_ORDER_MARK)
+        numbers = range(first, first + len(texts))
+        first += len(texts)
+        if all(texts) and not any(map(bytes.isspace, texts)):
+            yield Block(numbers, texts)
+        else:
+            kept = [(number, text) for number, text in zip(numbers, texts, strict=True) if text and not text.isspace()]
+            yield Block([number for number, _ in kept], [text for _, text in kept])
 
 
-def _split(file: IO[bytes], progress: Callable[[int], None]) -> Iterator[bytes]:
-    """Lines without their ends. Of one that is too long, as much is kept as shows that it is."""
+def _split(file: IO[bytes], progress: Callable[[int], None]) -> Iterator[list[bytes]]:
+    """Lines without their ends, some at a time. Of one that is too long, as much is kept as shows that it is."""
     rest = b""
     while block := file.read(BLOCK):
         progress(len(block))
         *lines, tail = block.split(b"\n")
         if lines:
-            yield _cut(rest + lines[0])
-            yield from lines[1:]
+            lines[0] = _cut(rest + lines[0])
+            yield lines
             rest = tail
         else:
             rest = _cut(rest + tail)
     if rest:
-        yield rest
+        yield [rest]
 
 
 def _cut(line: bytes) -> bytes:
@@ -117,13 +140,11 @@ class _Columns:
         return orjson.dumps({n: cell if n in self._texts else _literal(cell) for n, cell in cells.items()})
 
 
-def _csv(columns: _Columns, numbered: Iterable[tuple[int, bytes]], now_ms: int) -> Iterator[Line]:
-    for number, text in numbered:
-        try:
-            value = columns.to_json(_row(text))
-        except (csv.Error, orjson.JSONEncodeError):  # an endless cell, a bare CR, or bytes that are no UTF-8
-            value = text  # no JSON either: the decoder will say so
-        yield Line(number, now_ms, value)
+def _to_json(columns: _Columns, line: bytes) -> bytes:
+    try:
+        return columns.to_json(_row(line))
+    except (csv.Error, orjson.JSONEncodeError):  # an endless cell, a bare CR, or bytes that are no UTF-8
+        return line  # no JSON either: the decoder will say so
 
 
 def _row(line: bytes) -> list[str]:

@@ -201,6 +201,7 @@ class PartitionOwner:
                 return  # taken away while it waited: those of the present generation come first
             with self._noting():
                 await partition.restore()
+                await cast(LaneConsumer, self.app.consumer).mend(tp, partition.next)
         self._may_commit(tp, partition, partition.next)  # saved by the last owner, perhaps too late to commit
 
     async def _save(self, tp: TP, partition: Partition) -> None:

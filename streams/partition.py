@@ -30,6 +30,7 @@ from streams.skipping import Apply, passing_over
 from streams.stage import Applied, Fact, Outgoing, Stage
 
 REWIND_AGAIN_S: Final = 2.0  # chunks from before a rewind are dropped that long, before it is asked for again
+HOLD_S: Final = 0.1  # records of much event time close many seconds: so many are folded at once as take this long
 FACTS_A_TURN: Final = 500  # facts sent between two turns of the loop
 SEARCH_S: Final = 60.0  # for the record that the core failed at
 TRUNCATED_S: Final = 5.0  # a log that ends too early for so long is no leader that still catches up
@@ -82,6 +83,7 @@ class Partition:
         self._pending_config: Config | None = None
         self._writer = facts.Writer({}, b"", self.stage.state_format)
         self._durable = 0
+        self._at_once = CHUNK
         self._rewound_at = float("-inf")
         self._truncated_at: float | None = None  # since when the log ends before `next`
 
@@ -203,16 +205,25 @@ class Partition:
         holes = chunk.end - self.next - len(records)
         if holes:  # compacted away, or the markers of transactions
             self._metrics.gaps.labels(self.topic).inc(holes)
-        for at in range(0, len(records), CHUNK):  # a batch may be compressed, and many times as large
-            some = records[at : at + CHUNK]
-            self._whole = False
-            applied = await self._applied(some)
-            self._metrics.count(self.topic, applied.counts)
-            await self._send(applied.outgoing)
-            self.next = some[-1].offset + 1
-            self._whole = True
+        while records and not self._closed:
+            some, records = records[: self._at_once], records[self._at_once :]
+            begun = time.perf_counter()
+            await self._fold_some(some)
+            took = time.perf_counter() - begun
+            self._at_once = max(1, min(CHUNK, 2 * self._at_once, round(len(some) * HOLD_S / took)))
+            await asyncio.sleep(0)
+        if self._closed:
+            return
         self.next = chunk.end
         self._rewound_at = float("-inf")  # a gap from here on is another one
+
+    async def _fold_some(self, records: Sequence[Record]) -> None:
+        self._whole = False
+        applied = await self._applied(records)
+        self._metrics.count(self.topic, applied.counts)
+        await self._send(applied.outgoing)
+        self.next = records[-1].offset + 1
+        self._whole = True
 
     def _apply_of(self, stage: Stage) -> Apply:
         return passing_over(stage.apply, self._skip, DeadLetters(self.topic, self.number))

@@ -21,11 +21,9 @@ from schemas.events import BadEvent
 from schemas.outputs import Alert, Command, Finding, Rollup
 from schemas.topics import BILLING, REQUESTS, SCALING
 from schemas.units import US, from_rfc3339
-from streams.lines import Line, opened, read
+from streams.lines import opened, read
 from streams.stages import ActionStage, BillingStage, BudgetStage, CoreStage, RequestStage, ScalingStage
 
-CHUNK: Final = 4000  # lines folded at once, ...
-CHUNK_BYTES: Final = 4 << 20  # ... unless they are as large as this before
 ORDER: Final = (SCALING, BILLING, REQUESTS)  # of two things at one moment, what costs comes first
 
 Emitted = tuple[int, int, int, Finding | Rollup]
@@ -58,7 +56,7 @@ class Replay:
         """What an input's endpoint stage emits, with the running maximum of event time to merge by."""
         stage = _stage(topic, self.config)
         clock_us = number = 0
-        for chunk in _chunks(read(file, EVENTS[topic], self.now_ms, self.progress)):
+        for chunk in read(file, EVENTS[topic], self.now_ms, self.progress):
             values, counts = stage.fold(chunk)
             self.counts.update({(topic, *label[1:]): count for label, count in counts.items()})
             for value in values:
@@ -90,20 +88,6 @@ def _stage(topic: str, config: Config) -> CoreStage:
         BILLING: BillingStage,
     }
     return kinds[topic](config, 0, keyed=False)
-
-
-def _chunks(lines: Iterable[Line]) -> Iterator[list[Line]]:
-    """Bounded in lines and in bytes: four thousand lines of a megabyte each must not be held at once."""
-    chunk: list[Line] = []
-    size = 0
-    for line in lines:
-        chunk.append(line)
-        size += len(line.value or b"")
-        if len(chunk) >= CHUNK or size >= CHUNK_BYTES:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
 
 
 def _time_us(value: Finding | Rollup) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -23,7 +24,7 @@ HEADER = b"endpoint,time,count,region\n"
 
 
 def read_all(content: bytes, event: type[Event] = Request) -> list[Line]:
-    return list(read(io.BytesIO(content), event, NOW_MS, lambda _: None))
+    return list(chain.from_iterable(read(io.BytesIO(content), event, NOW_MS, lambda _: None)))
 
 
 def decoded(content: bytes) -> tuple[list[Request], list[BadEvent]]:
@@ -155,7 +156,7 @@ def test_a_dash_is_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BytesIO(GOOD))
     monkeypatch.setattr(sys, "stdin", stdin)
     with opened("-") as source:
-        assert [line.value for line in read(source, Request, NOW_MS, lambda _: None)] == [GOOD]
+        assert [line.value for line in chain.from_iterable(read(source, Request, NOW_MS, lambda _: None))] == [GOOD]
     assert not stdin.closed
 
 
@@ -172,10 +173,18 @@ def test_a_line_of_five_megabytes_costs_only_itself() -> None:
     assert (len(events), bad.offset, bad.why) == (2, 2, "too_large")
 
 
+def test_what_is_held_at_once_is_bounded_in_bytes() -> None:
+    """Lines as long as may be are not held by the thousand."""
+    content = (b"x" * (1 << 20) + b"\n") * 10
+    blocks = list(read(io.BytesIO(b"{}\n{}\n" + content), Request, NOW_MS, lambda _: None))
+    assert max(map(len, blocks)) <= 3
+    assert sum(map(len, blocks)) == 12
+
+
 def test_progress_is_told_every_byte() -> None:
     """Their sum is the file's size."""
     content, told = (GOOD + b"\n") * 100_000, list[int]()
-    assert sum(1 for _ in read(io.BytesIO(content), Request, NOW_MS, told.append)) == 100_000
+    assert sum(map(len, read(io.BytesIO(content), Request, NOW_MS, told.append))) == 100_000
     assert len(told) > 1
     assert sum(told) == len(content)
 

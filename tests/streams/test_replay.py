@@ -19,7 +19,7 @@ from schemas.config import Config
 from schemas.outputs import Alert, Command, Finding
 from schemas.topics import BILLING, FINDINGS, REQUESTS, SCALING
 from schemas.units import rfc3339
-from streams import configuration, replay
+from streams import configuration
 from streams.lines import Line
 from streams.replay import Replay
 from streams.stages import CoreStage, RequestStage, ScalingStage, encode
@@ -140,23 +140,16 @@ def test_what_expires_while_its_source_is_silent_is_restored(config: Config, tmp
 
 
 @settings(max_examples=10)
-@given(sizes=st.tuples(st.integers(1, 500), st.integers(1, 5000)))
-def test_the_size_of_a_chunk_changes_nothing(
-    config: Config, sizes: tuple[int, int], tmp_path_factory: pytest.TempPathFactory
+@given(size=st.integers(50, 100_000))
+def test_the_size_of_a_block_changes_nothing(
+    config: Config, size: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Neither in lines nor in bytes."""
-    files = saved(tmp_path_factory.mktemp("chunks"), requests=requests(1000), scaling=scaling(1000), billing=billing())
+    """However much is read, and so folded, at once."""
+    files = saved(tmp_path_factory.mktemp("blocks"), requests=requests(1000), scaling=scaling(1000), billing=billing())
     whole = replayed(config, files)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(replay, "CHUNK", sizes[0])
-        patch.setattr(replay, "CHUNK_BYTES", sizes[1])
+        patch.setattr("streams.lines.BLOCK", size)
         assert replayed(config, files) == whole
-
-
-def test_a_chunk_is_bounded_in_bytes() -> None:
-    """Lines as long as may be are not held by the thousand."""
-    chunks = list(replay._chunks(Line(i, 0, b"x" * (1 << 20)) for i in range(10)))
-    assert [len(chunk) for chunk in chunks] == [4, 4, 2]
 
 
 # -- the command ----------------------------------------------------------------------------------------------------

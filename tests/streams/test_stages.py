@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from detectors import SETTINGS
 from schemas.config import Config
@@ -57,7 +58,7 @@ class Log(dict[str, list[Line]]):
 
 
 def record(offset: int, key: str, value: bytes | None, headers: Sequence[tuple[str, bytes | None]] = ()) -> Line:
-    return Line(offset, LOGGED_MS, value, key.encode(), headers)
+    return Line(offset, LOGGED_MS, value, key.encode(), tuple(headers))
 
 
 def event(offset: int, endpoint: str, **fields: Any) -> Line:
@@ -215,7 +216,7 @@ def test_what_cannot_be_read_becomes_a_dead_letter_as_it_came(config: Config, to
 
 def test_an_event_must_have_its_endpoint_as_its_key(config: Config) -> None:
     """Else its partition would not be that of its endpoint."""
-    line = event(0, "acme/bert", time=T0)._replace(key=b"acme/llama")
+    line = structs.replace(event(0, "acme/bert", time=T0), key=b"acme/llama")
     applied_once = build_stage(REQUESTS, 0, config).apply([line])
     assert applied_once.counts == {("events", Why.KEY): 1}
 

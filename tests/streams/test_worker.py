@@ -224,6 +224,37 @@ def test_a_zombie_that_wakes_spoils_nothing(kafka: str, start: Callable[[Config]
 
 
 @pytest.mark.kafka
+def test_state_that_was_deleted_is_made_anew_from_the_log(kafka: str, start: Callable[[Config], Worker]) -> None:
+    """Also where the group has committed all of it, and no new record comes to show the gap."""
+    config = fresh(kafka)
+
+    async def scenario() -> None:
+        await topics.declare(config)
+        first = start(config)
+        await write_bursts(config, 5)
+        expected, stages = await undisturbed(config)
+        await until_written(config, len(expected))
+        assert first.signalled(signal.SIGTERM) == 0, first.log.read_text()
+        admin = await broker.connect(config.kafka)
+        state = config.kafka.topic_prefix + REQUESTS + STATE
+        await admin.delete_topics([state])
+        async with asyncio.timeout(WAIT_S):
+            while state in await admin.list_topics():  # noqa: ASYNC110  (waits for the broker)
+                await asyncio.sleep(0.1)
+        await admin.close()
+        await topics.declare(config)
+        second = start(config)
+        async with asyncio.timeout(WAIT_S):
+            while len(await read_all(config.kafka, COMMANDS, 0)) < 2 * len(expected):  # noqa: ASYNC110  (see above)
+                await asyncio.sleep(0.2)
+        assert second.signalled(signal.SIGTERM) == 0, second.log.read_text()
+        assert await written(config) == expected
+        await compare_state(config, stages, start)
+
+    asyncio.run(asyncio.wait_for(scenario(), 3 * WAIT_S))
+
+
+@pytest.mark.kafka
 def test_a_worker_says_how_it_is(kafka: str, start: Callable[[Config], Worker]) -> None:
     """Healthy and ready once everything is restored, with metrics; SIGHUP keeps it running."""
     config = fresh(kafka)
