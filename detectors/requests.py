@@ -76,9 +76,10 @@ class RequestFold:
         self._config, self._partition = config, partition
         lateness_s = int(config.input.lateness)
         self.watermark = Watermark(lateness_s)
-        self._ring = Ring(lateness_s + max((rule.reach_s(config) for rule in rules), default=0) + MINUTE_S + 2)
+        reach_s = max((rule.reach_s(config) for rule in rules), default=0)
+        self._steps_s = {MINUTE_S, *(rule.step_s(config) for rule in rules)}
+        self._ring = Ring(lateness_s + reach_s + min(self._steps_s) + 2)  # a span lasts no longer than a step
         self._rules = {rule.rule: rule(config, self._ring) for rule in rules}
-        self._steps_s = {MINUTE_S, *(rule.step_s for rule in self._rules.values())}
         self._episodes = {rule.rule: Episodes(rule.rule, rule.unit) for rule in rules}
         self._numbers = Numbers()
         self._names: list[str] = []

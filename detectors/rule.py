@@ -70,9 +70,9 @@ class RequestRule(Rule[S]):
     def reach_s(cls, config: Config) -> int:
         """How many seconds its longest window has."""
 
-    @property
+    @classmethod
     @abstractmethod
-    def step_s(self) -> int:
+    def step_s(cls, config: Config) -> int:
         """Its thresholds move only when a second closes that ends a multiple of this."""
 
     @abstractmethod

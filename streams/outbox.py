@@ -27,7 +27,7 @@ BULK: Final = 32  # so many records are packed into batches here: `send` costs t
 IN_FLIGHT: Final = 10_000  # records of one partition that wait for an acknowledgement
 PATIENCE_S: Final = 15.0  # how long one attempt may take
 ATTEMPTS: Final = 4
-LINGER_MS: Final = 5
+LINGER_MS: Final = 0  # a command must not wait; while a request is under way the next ones gather by themselves
 BATCH_BYTES: Final = 512 * 1024  # below the megabyte that a topic takes by default
 
 log = structlog.get_logger("tidegate.outbox")

@@ -72,9 +72,9 @@ class RequestSurge(RequestRule[Settings]):
         settings = config.rule(cls.rule)
         return int(settings.window) if isinstance(settings, Settings) else int(Settings().window)
 
-    @property
-    def step_s(self) -> int:
-        return self.window_s
+    @classmethod
+    def step_s(cls, config: Config) -> int:
+        return cls.reach_s(config)
 
     def reconfigure(self, config: Config) -> None:
         super().reconfigure(config)

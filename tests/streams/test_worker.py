@@ -19,6 +19,7 @@ import msgspec
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions as Untyped
+from msgspec import structs
 
 from schemas.config import Config, Kafka, Security
 from schemas.topics import COMMANDS, FINDINGS, REQUESTS, STATE
@@ -42,9 +43,8 @@ class Worker:
         self.log = folder / f"{uuid.uuid4().hex}.log"
         self._file: IO[bytes] = self.log.open("wb")
         command = [sys.executable, "-m", "tests.streams.toy", config.kafka.bootstrap_servers]
-        self.process = subprocess.Popen(
-            [*command, config.kafka.topic_prefix, "0.01"], stderr=self._file, stdout=self._file
-        )
+        command += [config.kafka.topic_prefix, "0.01", *([] if config.kafka.lean_fetch else ["stock"])]
+        self.process = subprocess.Popen(command, stderr=self._file, stdout=self._file)
 
     async def until(self, text: str, times: int = 1) -> None:
         """Wait for a log line to come so many times; fail with the log if it does not."""
@@ -221,6 +221,25 @@ def test_a_zombie_that_wakes_spoils_nothing(kafka: str, start: Callable[[Config]
         await compare_state(config, stages, start)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.kafka
+def test_without_the_lean_fetch_it_is_the_same(kafka: str, start: Callable[[Config], Worker]) -> None:
+    """The switch that leaves reading to aiokafka changes no output and no state."""
+    config = fresh(kafka)
+    config = structs.replace(config, kafka=structs.replace(config.kafka, lean_fetch=False))
+
+    async def scenario() -> None:
+        await topics.declare(config)
+        worker = start(config)
+        await write_bursts(config, 5)
+        expected, stages = await undisturbed(config)
+        await until_written(config, len(expected))
+        assert worker.signalled(signal.SIGTERM) == 0, worker.log.read_text()
+        assert await written(config) == expected
+        await compare_state(config, stages, start)
+
+    asyncio.run(asyncio.wait_for(scenario(), 3 * WAIT_S))
 
 
 @pytest.mark.kafka

@@ -1,4 +1,4 @@
-"""A toy stage that counts per key, and a worker of its own: `python -m tests.streams.toy ADDRESS PREFIX`."""
+"""A toy stage that counts per key, and a worker: `python -m tests.streams.toy ADDRESS PREFIX SLOW_S [stock]`."""
 
 from __future__ import annotations
 
@@ -99,15 +99,15 @@ def toy_config(address: str, prefix: str) -> Config:
     return structs.replace(Config(), kafka=kafka, http=Http(port=0))
 
 
-def main(address: str, prefix: str, slow_s: str = "0.0") -> int:
-    """Run a worker of toy stages until a signal."""
+def main(address: str, prefix: str, slow_s: str, *, stock: bool) -> int:
+    """Run a worker of toy stages until a signal; `stock`: it reads by aiokafka's own means."""
     logs.configure()
-    slow = float(slow_s)
+    slow, config = float(slow_s), toy_config(address, prefix)
     return worker.run(
-        toy_config(address, prefix),
+        structs.replace(config, kafka=structs.replace(config.kafka, lean_fetch=not stock)),
         lambda topic, partition, _: ToyStage(partition, slow if topic == REQUESTS else 0.0),
     )
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main(*sys.argv[1:4], stock="stock" in sys.argv[4:]))
