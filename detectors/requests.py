@@ -76,7 +76,7 @@ class RequestFold:
         self._config, self._partition = config, partition
         lateness_s = int(config.input.lateness)
         self.watermark = Watermark(lateness_s)
-        reach_s = max((rule.reach_s(config) for rule in rules), default=0)
+        self._reach_s = reach_s = max((rule.reach_s(config) for rule in rules), default=0)
         self._steps_s = {MINUTE_S, *(rule.step_s(config) for rule in rules)}
         self._ring = Ring(lateness_s + reach_s + min(self._steps_s) + 2)  # a span lasts no longer than a step
         self._rules = {rule.rule: rule(config, self._ring) for rule in rules}
@@ -134,11 +134,22 @@ class RequestFold:
         while self.watermark.open_from < open_from:
             if self.watermark.open_from > self._ring.newest and self._is_quiescent():
                 self.watermark.open_from = open_from
-            else:
-                yield from self._close(self.watermark.open_from)
-                self.watermark.open_from += 1
+                continue
+            if self._is_silent():
+                self.watermark.open_from = min(self._next_step(self.watermark.open_from), open_from - 1)
+            yield from self._close(self.watermark.open_from)
+            self.watermark.open_from += 1
         self._ring.advance(newest)
         self.watermark.newest_us = max(self.watermark.newest_us, newest * US)
+
+    def _is_silent(self) -> bool:
+        """Whether no window holds a request and no episode is open: then nothing happens before the next step ends."""
+        no_request = self.watermark.open_from > self._ring.newest + self._reach_s
+        return no_request and not any(episodes.open for episodes in self._episodes.values())
+
+    def _next_step(self, second: int) -> int:
+        """The first second from this one on that ends a step."""
+        return min((second // step_s + 1) * step_s - 1 for step_s in self._steps_s)
 
     def _is_quiescent(self) -> bool:
         if any(episodes.open for episodes in self._episodes.values()) or self._table.rows["minute"].any():

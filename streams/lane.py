@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -50,7 +51,7 @@ from faust.types.tuples import TP, ConsumerMessage
 
 from schemas.topics import Record
 
-CHUNK: Final = 4000  # records an event; more decodes slower and holds the loop longer
+CHUNK: Final = 4000  # offsets an event, unless a producer's batch has more; and records folded at once
 FETCH_WAIT_MS: Final = 100  # Faust's 1500 lets the long poll of an idle partition hold up the busy ones
 FETCH_TIMEOUT_S: Final = 1.0
 READER_BYTES: Final = 64 << 20  # aiokafka pauses its socket for every 128 KiB, a dozen times a fetch
@@ -221,12 +222,11 @@ class LaneThread(driver.AIOKafkaConsumerThread):
 
     async def mend(self, tp: TP, offset: int) -> None:
         """Read again from `offset` if the group has committed more than that, and so reads on beyond it."""
-        try:
-            committed = await asyncio.wait_for(self._ensure_consumer().committed(tp), COMMIT_S)
-        except (TimeoutError, KafkaError):
-            return  # the first record that comes shows the gap, too
-        if committed is not None and committed > offset:
-            await self.rewind(tp, offset)
+        with suppress(TimeoutError, KafkaError):  # the first record that comes shows the gap, too
+            async with asyncio.timeout(COMMIT_S):
+                committed = await self._ensure_consumer().committed(tp)
+                if committed is not None and committed > offset:
+                    await self.rewind(tp, offset)
 
     async def rewind(self, tp: TP, offset: int) -> int:
         """In this thread, where no drain is half done: read from `offset`, or from where the log begins."""
@@ -255,6 +255,8 @@ class LaneConsumer(driver.Consumer):
 
     async def mend(self, tp: TP, offset: int) -> None:
         """See that `tp` is read from `offset`, also where its state was deleted and its group was not."""
+        if not self.flow_active:
+            await self.can_resume_flow.wait()  # Faust is about to seek, to where the group has committed
         await self._thread.call_thread(self._thread.mend, tp, offset)
 
     def log_end(self, tp: TP) -> int | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -104,15 +105,16 @@ class Outbox:
 
     def _remember(self, topic: str, future: asyncio.Future[Any]) -> None:
         self._sent.append((topic, future))
-        future.add_done_callback(self._silence_after_a_refusal)
+        future.add_done_callback(partial(self._silence_after_a_refusal, topic))
 
-    def _silence_after_a_refusal(self, future: asyncio.Future[Any]) -> None:
+    def _silence_after_a_refusal(self, topic: str, future: asyncio.Future[Any]) -> None:
         """What was handed over later must not get into the log: who drops what it has seen would drop this one then.
 
         A broker refuses a gap by itself, but only of a producer of which it has something in that partition.
         """
-        if not future.cancelled() and future.exception() is not None:
+        if not future.cancelled() and (error := future.exception()) is not None:
             silence(self._producer)
+            self._failure = self._failure or failed(topic, error)
 
     def _forget_acknowledged(self) -> None:
         while self._sent and self._sent[0][1].done():
@@ -152,6 +154,7 @@ class Outbox:
                 if (error := future.exception()) is not None:
                     raise self._fail(failed(topic, error)) from error
                 return
+            self._raise_failure()  # of another record: this one will never be answered
             self._in_vain(topic, attempt)
         raise self._fail(gave_up(topic, self._patience_s))
 

@@ -132,7 +132,8 @@ class PartitionOwner:
             with self._noting():
                 try:
                     await owned[1].deliver(chunk)
-                except CoreFailed:
+                except CoreFailed as failure:
+                    self.failure = self.failure or failure  # what goes wrong while the others are saved comes after it
                     await self._save_others()
                     raise
         await asyncio.sleep(0)  # others must get a turn, however long the backlog

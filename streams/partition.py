@@ -30,7 +30,8 @@ from streams.skipping import Apply, passing_over
 from streams.stage import Applied, Fact, Outgoing, Stage
 
 REWIND_AGAIN_S: Final = 2.0  # chunks from before a rewind are dropped that long, before it is asked for again
-HOLD_S: Final = 0.1  # records of much event time close many seconds: so many are folded at once as take this long
+HOLD_S: Final = 0.1  # records of much event time close many seconds: so many are folded at once as take this long, ...
+FIRST_AT_ONCE: Final = 50  # ... and so many before that is known
 FACTS_A_TURN: Final = 500  # facts sent between two turns of the loop
 SEARCH_S: Final = 60.0  # for the record that the core failed at
 TRUNCATED_S: Final = 5.0  # a log that ends too early for so long is no leader that still catches up
@@ -64,6 +65,10 @@ class LogTruncated(TidegateError):
     """The log is not the one that the state was made of: it was created again, or has lost what was applied."""
 
 
+class CoreError(Exception):
+    """The core raised an exception at these records."""
+
+
 class Partition:
     """`topic` is without prefix. Nothing is folded before `restore()`, nothing after `close()`."""
 
@@ -80,10 +85,11 @@ class Partition:
         self._saving = asyncio.Lock()
         self._closed = False
         self._whole = True  # False once an apply or a send has failed half-way: nothing may be saved any more
+        self._torn = False  # True once a checkpoint was not finished: what it was to save is marked as saved
         self._pending_config: Config | None = None
         self._writer = facts.Writer({}, b"", self.stage.state_format)
         self._durable = 0
-        self._at_once = CHUNK
+        self._at_once = FIRST_AT_ONCE
         self._rewound_at = float("-inf")
         self._truncated_at: float | None = None  # since when the log ends before `next`
 
@@ -133,8 +139,24 @@ class Partition:
                 return
             if chunk.start > self.next:
                 await self._read_again()
-            else:
-                await self._fold(chunk)
+                return
+            records = chunk.records(self.next)
+            if holes := chunk.end - self.next - len(records):  # compacted away, or the markers of transactions
+                self._metrics.gaps.labels(self.topic).inc(holes)
+        while records:
+            some, records = records[: self._at_once], records[self._at_once :]
+            try:
+                async with self._turn:  # given away between: ticks, and checkpoints of what is folded so far
+                    if self._closed:
+                        return
+                    await self._fold(some)
+            except CoreError as error:
+                await self._name_culprit(some)
+                raise CoreFailed(f"{self.topic}/{self.number}@{error}") from error.__cause__
+            await asyncio.sleep(0)
+        if not self._closed:
+            self.next = chunk.end
+            self._rewound_at = float("-inf")  # a gap from here on is another one
 
     async def tick(self, now_us: int) -> None:
         """Send what only the wall clock can know."""
@@ -148,10 +170,14 @@ class Partition:
         if not self.ready or self._closed:
             return None
         async with self._saving:  # one at a time: what it makes obsolete counts on the one before
-            if (taken := await self._take()) is None:
-                return None
-            with self._metrics.checkpoint.labels(self.topic).time():
-                await self._write(taken)
+            try:
+                if (taken := await self._take()) is None:
+                    return None
+                with self._metrics.checkpoint.labels(self.topic).time():
+                    await self._write(taken)
+            except BaseException:  # a time limit, too: what it took for saved is not, so nothing may be saved any more
+                self._torn = True
+                raise
             forgotten = sum(fact.state is None for fact in taken.facts)
             self._metrics.facts.labels(self.topic).inc(len(taken.facts) - forgotten + 1)
             self._metrics.forgotten.labels(self.topic).inc(forgotten)
@@ -181,7 +207,7 @@ class Partition:
             self._truncated_at = None
             return
         now = time.monotonic()
-        self._truncated_at = self._truncated_at or now
+        self._truncated_at = now if self._truncated_at is None else self._truncated_at
         if now - self._truncated_at >= TRUNCATED_S:
             raise LogTruncated(
                 f"partition {self.number} of {self._source_topic} ends at offset {log_end}, but its state has applied"
@@ -200,35 +226,21 @@ class Partition:
             self._metrics.gaps.labels(self.topic).inc(landed - self.next)
             self.next = landed
 
-    async def _fold(self, chunk: Chunk) -> None:
-        records = chunk.records(self.next)
-        holes = chunk.end - self.next - len(records)
-        if holes:  # compacted away, or the markers of transactions
-            self._metrics.gaps.labels(self.topic).inc(holes)
-        while records and not self._closed:
-            some, records = records[: self._at_once], records[self._at_once :]
-            begun = time.perf_counter()
-            await self._fold_some(some)
-            took = time.perf_counter() - begun
-            self._at_once = max(1, min(CHUNK, 2 * self._at_once, round(len(some) * HOLD_S / took)))
-            await asyncio.sleep(0)
-        if self._closed:
-            return
-        self.next = chunk.end
-        self._rewound_at = float("-inf")  # a gap from here on is another one
-
-    async def _fold_some(self, records: Sequence[Record]) -> None:
+    async def _fold(self, records: Sequence[Record]) -> None:
+        begun = time.perf_counter()
         self._whole = False
-        applied = await self._applied(records)
+        applied = self._applied(records)
         self._metrics.count(self.topic, applied.counts)
         await self._send(applied.outgoing)
         self.next = records[-1].offset + 1
         self._whole = True
+        took = max(time.perf_counter() - begun, 1e-6)
+        self._at_once = max(1, min(CHUNK, 2 * self._at_once, round(len(records) * HOLD_S / took)))
 
     def _apply_of(self, stage: Stage) -> Apply:
         return passing_over(stage.apply, self._skip, DeadLetters(self.topic, self.number))
 
-    async def _applied(self, records: Sequence[Record]) -> Applied:
+    def _applied(self, records: Sequence[Record]) -> Applied:
         try:
             with self._metrics.batch.labels(self.topic).time():
                 return self._apply(records)
@@ -236,8 +248,7 @@ class Partition:
             first, last = records[0].offset, records[-1].offset
             self._log.critical("the core failed", first_offset=first, last_offset=last)
             self.close()  # so that nothing waits for what comes now
-            await self._name_culprit(records)
-            raise CoreFailed(f"{self.topic}/{self.number}@{first} to {last}: {type(bug).__name__} {bug}") from bug
+            raise CoreError(f"{first} to {last}: {type(bug).__name__} {bug}") from bug
 
     async def _name_culprit(self, records: Sequence[Record]) -> None:
         scene = culprit.Scene(
@@ -266,9 +277,9 @@ class Partition:
 
     async def _take(self) -> Checkpoint | None:
         async with self._turn:
-            if self._closed or not self._whole or self.next == self._durable:
+            if self._closed or self._torn or not self._whole or self.next == self._durable:
                 return None
-            self._durable = self.next  # what comes later is for the next one; a failure ends this partition
+            self._durable = self.next  # what comes later is for the next one
             position, facts = self.stage.position(), []
             for fact in self.stage.changed():
                 facts.append(fact)

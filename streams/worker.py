@@ -24,7 +24,7 @@ from streams.topics import STAGES, verify
 
 BUFFERED_CHUNKS: Final = 32  # of one topic, waiting for its agent
 COMMIT_EVERY_S: Final = 1.0
-GC_THRESHOLD: Final = 2_000_000  # records in the buffers are no garbage, and walking them costs a tenth of the CPU
+GC_THRESHOLD: Final = 2_000_000  # events and states are no garbage, and walking them costs a tenth of the CPU
 FETCH_BYTES: Final = 2 << 20  # of one partition at once: three chunks
 REBALANCE_S: Final = 30.0
 REQUEST_S: Final = 10.0
