@@ -112,7 +112,7 @@ def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
     why: Reasons = None,
     offset: Offsets = None,
     since: Since = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, the oldest first.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, topic by topic, the oldest first.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be sent, and send nothing.")] = False,  # noqa: FBT002
     again: Annotated[bool, typer.Option("--again", help="Also what was sent again already.")] = False,  # noqa: FBT002
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,  # noqa: FBT002

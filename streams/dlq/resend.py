@@ -65,7 +65,7 @@ async def plan(reader: Reader, selection: Selection, *, again: bool) -> Job:
 
 
 async def send(kafka: Kafka, reader: Reader, job: Job, limit: int | None) -> int:
-    """Send the letters of a job, oldest first, at most `limit`: how many. Oldest of each topic and partition."""
+    """Send the letters of a job, topic by topic and oldest first, at most `limit`: how many."""
     producer = broker.new_producer(
         kafka, acks="all", enable_idempotence=True, linger_ms=LINGER_MS, max_request_size=MAX_BYTES
     )
