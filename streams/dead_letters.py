@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from schemas.decode import MAX_VALUE_BYTES
 from schemas.events import BadEvent, Why
 from schemas.topics import DEAD_LETTERS
 from streams.stage import Headers, Outgoing
@@ -30,10 +31,14 @@ class DeadLetters:
         self._source = ((TOPIC, topic.encode()), (PARTITION, b"%d" % partition))
 
     def letter(self, bad: BadEvent) -> Outgoing:
-        """The record that keeps a bad event."""
+        """The record that keeps a bad event; of a value that is too large, as much as an input may have.
+
+        It may have come compressed, and then it can be many times what any topic takes.
+        """
         why, message = _TYPES[bad.why], (MESSAGE, bad.message.encode())
         headers = (*bad.headers, why, message, *self._source, (OFFSET, b"%d" % bad.offset))
-        return Outgoing(self._topic, bad.key, bad.value, headers)
+        value = bad.value if bad.value is None else bad.value[:MAX_VALUE_BYTES]
+        return Outgoing(self._topic, bad.key, value, headers)
 
 
 def added(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, str]:
