@@ -7,8 +7,8 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -104,7 +104,6 @@ class Campaign:
 
     def run(self, kafka: LocalKafka) -> Report:
         """Blocks until it is over. The broker has been started, and belongs to the campaign."""
-        _send_logs_to(self._folder / "clients.log")
         texts = [CONFIG.format(address=kafka.address, **values) for values in (USUAL, *OTHERS)]
         file = self._folder / "tidegate.yaml"
         file.write_text(texts[0])
@@ -112,7 +111,8 @@ class Campaign:
         rng = random.Random(f"faults {self.plan.seed}")  # noqa: S311 -- no secret
         crew = Crew(file, self._folder, self.plan.workers)
         try:
-            return asyncio.run(self._play(Scene(config, file, kafka, crew, StateWatch(config), rng, texts)))
+            with _logs_in(self._folder / "clients.log"):
+                return asyncio.run(self._play(Scene(config, file, kafka, crew, StateWatch(config), rng, texts)))
         finally:
             crew.close()
 
@@ -206,11 +206,18 @@ class Campaign:
         )
 
 
-def _send_logs_to(file: Path) -> None:
-    """What the campaign's own clients say of a broker that comes and goes."""
-    logger = logging.getLogger("aiokafka")
-    logger.addHandler(logging.FileHandler(file))
+@contextmanager
+def _logs_in(file: Path) -> Iterator[None]:
+    """What the campaign's own clients say of a broker that comes and goes; other tests may share the process."""
+    logger, handler = logging.getLogger("aiokafka"), logging.FileHandler(file)
+    logger.addHandler(handler)
     logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.propagate = True
+        logger.removeHandler(handler)
+        handler.close()
 
 
 async def declare(config: Config) -> None:
