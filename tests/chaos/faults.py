@@ -173,11 +173,12 @@ async def zombie(scene: Scene) -> None:
 
 
 async def reload(scene: Scene) -> None:
-    """SIGHUP for everybody with another configuration, whatever they are doing."""
+    """SIGHUP for everybody who has begun, with another configuration: before that Python just dies of it."""
     scene.texts.append(scene.texts.pop(0))
     scene.file.write_text(scene.texts[0])
     for worker in scene.crew.awake:
-        worker.signal(signal.SIGHUP)
+        if worker.log.stat().st_size:
+            worker.signal(signal.SIGHUP)
 
 
 # -- the broker ------------------------------------------------------------------------------------------------------
