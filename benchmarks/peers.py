@@ -89,12 +89,12 @@ def _kafka_streams(site: Site, events: int, _: int) -> Figures:
         return figures([*command, f"{folder}/state"])
 
 
-def _foreign(file: str) -> Callable[[Site, int, int], Figures]:
+def _foreign(name: str) -> Callable[[Site, int, int], Figures]:
     def run(site: Site, events: int, _: int) -> Figures:
         if not PYTHON.exists():
             raise Skipped(f"not installed: {INSTALL}")
         with tempfile.TemporaryDirectory() as folder:
-            return figures([PYTHON, PROGRAMS / file, site.address, site.requests, str(events), folder])
+            return program(name, site.address, site.requests, events, folder, python=PYTHON)
 
     return run
 
@@ -106,7 +106,7 @@ def _faust(site: Site, events: int, partitions: int) -> Figures:
 
 PEERS: Final = (
     Peer(f"Kafka Streams {VERSION}, suppress", 1_000_000, _kafka_streams),
-    Peer("Quix Streams, final windows", 200_000, _foreign("quix.py")),
-    Peer("Bytewax, fold_window", 100_000, _foreign("bytewax_flow.py")),
+    Peer("Quix Streams, final windows", 200_000, _foreign("quix")),
+    Peer("Bytewax, fold_window", 100_000, _foreign("bytewax_flow")),
     Peer("Faust, windowed table", 20_000, _faust),
 )

@@ -49,9 +49,9 @@ def figures(command: Sequence[str | Path]) -> Figures:
     return found
 
 
-def program(name: str, *arguments: object) -> Figures:
+def program(name: str, *arguments: object, python: str | Path = sys.executable) -> Figures:
     """The figures of a program of `benchmarks.programs`."""
-    return figures([sys.executable, "-m", f"benchmarks.programs.{name}", *map(str, arguments)])
+    return figures([python, "-m", f"benchmarks.programs.{name}", *map(str, arguments)])
 
 
 @contextmanager

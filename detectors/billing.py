@@ -25,6 +25,9 @@ class BillingFold:
     def reconfigure(self, config: Config) -> None:
         self._config = config
 
+    def position(self) -> Watermark:
+        return self.watermark
+
     def apply(self, events: Sequence[Billing], offsets: Sequence[int], logged_us: Ints) -> list[Rollup]:
         """Fold events in log order; `logged_us` is when the log took each.
 

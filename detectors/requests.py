@@ -117,14 +117,20 @@ class RequestFold:
     def _span(self, columns: RequestColumns, newest: Ints, open_from: Ints) -> Iterator[Emitted]:
         """Requests among which no threshold moves."""
         in_time = columns.second >= open_from
+        if not in_time.all():  # a late one moves no clock
+            self.late += len(in_time) - int(np.count_nonzero(in_time))
+            columns, newest, open_from = columns.at(in_time), newest[in_time], open_from[in_time]
+        if not len(newest):
+            return
         if any(rule.may_cross(columns) for rule in self._rules.values()):
             for start, end in cuts(newest):
                 yield from self._begin(int(newest[start]), int(open_from[start]))
-                self._count(columns.at(slice(start, end)), newest[start:end], in_time[start:end])
-                yield from self._crossings(columns.at(slice(start, end)).at(in_time[start:end]))
+                some = columns.at(slice(start, end))
+                self._count(some, newest[start:end])
+                yield from self._crossings(some)
         else:
             self._ring.advance(int(newest[-1]))
-            self._count(columns, newest, in_time)
+            self._count(columns, newest)
             yield from self._begin(int(newest[-1]), int(open_from[-1]))
 
     def _begin(self, newest: int, open_from: int) -> Iterator[Emitted]:
@@ -156,11 +162,7 @@ class RequestFold:
             return False
         return all(rule.is_quiescent(self.watermark.open_from - 1) for rule in self._rules.values())
 
-    def _count(self, columns: RequestColumns, newest: Ints, in_time: Flags) -> None:
-        """Count the requests that are not late."""
-        if not in_time.all():
-            self.late += len(in_time) - int(np.count_nonzero(in_time))
-            columns, newest = columns.at(in_time), newest[in_time]
+    def _count(self, columns: RequestColumns, newest: Ints) -> None:
         self._ring.count(columns)
         self._hear(columns.endpoint, newest)
 

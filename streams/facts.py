@@ -44,6 +44,8 @@ POLL_MS: Final = 500
 METADATA_S: Final = 0.05  # between two looks at what a new consumer knows of its topic
 METADATA_TIMEOUT_S: Final = 30.0
 
+_decode = msgspec.msgpack.Decoder(tuple[int, int, int, bytes]).decode
+
 Row = tuple[bytes, bytes | None]  # key and value in the state topic
 
 
@@ -100,12 +102,14 @@ def encode(subject: bytes, next_offset: int, state: bytes, state_format: int) ->
 def decode(key: bytes, value: bytes, place: str = "") -> Stored:
     """The inverse, with the subject from the key: it may hold any byte, the writer may not."""
     subject, separator, _ = key.rpartition(b"\0")
-    if not separator or _format(value) != FORMAT:
-        raise StateFormatError(place, key, f"found a fact of format {_format(value)}, expected {FORMAT}")
     try:
-        _, state_format, next_offset, state = msgspec.msgpack.decode(value, type=tuple[int, int, int, bytes])
+        found, state_format, next_offset, state = _decode(value)
     except msgspec.DecodeError as error:
-        raise StateFormatError(place, key, f"found no fact of format {FORMAT}: {error}") from error
+        if separator and _format(value) == FORMAT:
+            raise StateFormatError(place, key, f"found no fact of format {FORMAT}: {error}") from error
+        found = None
+    if not separator or found != FORMAT:
+        raise StateFormatError(place, key, f"found a fact of format {_format(value)}, expected {FORMAT}")
     return Stored(subject, next_offset, state, state_format)
 
 

@@ -115,6 +115,8 @@ class InputFold(Protocol):
     late: int
     watermark: Watermark
 
+    def position(self) -> msgspec.Struct: ...
+
     def reconfigure(self, config: Config) -> None: ...
 
 
@@ -138,7 +140,7 @@ class InputStage(CoreStage, Generic[E]):
         return Folded([*_in_log_order(decoded.bad), *emitted], counts)
 
     def position(self) -> bytes:
-        return msgspec.msgpack.encode(self._input.watermark)
+        return msgspec.msgpack.encode(self._input.position())
 
     def reconfigure(self, config: Config) -> None:
         self._input.reconfigure(config)
@@ -162,13 +164,10 @@ class RequestStage(InputStage[Request]):
         return self._fold.apply(decoded.events, decoded.time_us)
 
     def changed(self) -> Iterable[Fact]:
-        return (Fact(name.encode(), _packed(state)) for name, state in self._fold.changed())
+        return _facts(self._fold.changed())
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
         self._fold.restore(self._decode(position, RequestPosition), self._states(facts, EndpointState))
-
-    def position(self) -> bytes:
-        return msgspec.msgpack.encode(self._fold.position())
 
 
 class ScalingStage(InputStage[Scaling]):
@@ -183,14 +182,11 @@ class ScalingStage(InputStage[Scaling]):
     def _emit(self, decoded: Decoded[Scaling], records: Sequence[Record]) -> Sequence[Finding | Rollup]:
         return self._fold.apply(decoded.events, decoded.time_us, [records[i].offset for i in decoded.place.tolist()])
 
-    def changed(self) -> list[Fact]:
-        return _facts(self._fold.changed())
+    def changed(self) -> Iterable[Fact]:
+        return _facts(self._fold.changed().items())
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
         self._fold.restore(self._decode(position, ScalingPosition), self._states(facts, ScalingState))
-
-    def position(self) -> bytes:
-        return msgspec.msgpack.encode(self._fold.position())
 
 
 class BillingStage(InputStage[Billing]):
@@ -237,11 +233,9 @@ class BudgetStage(CoreStage):
         """Fold a roll-up that needs no decoding."""
         return self._fold.apply(rollup)
 
-    def changed(self) -> list[Fact]:
-        return [
-            Fact(f"{budget}\0{endpoint}".encode(), _packed(state))
-            for (budget, endpoint), state in self._fold.changed().items()
-        ]
+    def changed(self) -> Iterable[Fact]:
+        accounts = self._fold.changed().items()
+        return _facts((f"{budget}\0{endpoint}", state) for (budget, endpoint), state in accounts)
 
     def position(self) -> bytes:
         return msgspec.msgpack.encode(self._fold.budgets())
@@ -338,8 +332,8 @@ class _Reader(Generic[T]):
                 values.append(bad_event(record, e.why, str(e)))
 
 
-def _facts(states: Mapping[str, msgspec.Struct | None]) -> list[Fact]:
-    return [Fact(name.encode(), _packed(state)) for name, state in states.items()]
+def _facts(states: Iterable[tuple[str, msgspec.Struct | None]]) -> Iterable[Fact]:
+    return (Fact(name.encode(), _packed(state)) for name, state in states)
 
 
 def _packed(state: msgspec.Struct | None) -> bytes | None:

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from streams.local_kafka import KafkaUnavailableError, LocalKafka
+from tests.running import Starter
 
 T = TypeVar("T")
 
@@ -58,6 +59,14 @@ def topic_prefix(request: pytest.FixtureRequest) -> str:
     """A prefix for the names of this test's topics, readable in a broker's log and never used twice."""
     readable = re.sub(r"[^A-Za-z0-9]+", "-", request.node.nodeid.removeprefix("tests/")).strip("-")
     return f"{readable[-80:]}-{uuid.uuid4().hex[:8]}."
+
+
+@pytest.fixture
+def start_program(tmp_path: Path) -> Iterator[Starter]:
+    """Starts programs in processes of their own, for as long as the test lasts."""
+    starter = Starter(tmp_path)
+    yield starter
+    starter.close()
 
 
 @pytest.fixture(scope="session")

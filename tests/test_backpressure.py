@@ -8,19 +8,16 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import pytest
 
-from detectors import SETTINGS
 from schemas.topics import ALERTS, COMMANDS, SCALING
-from streams import configuration, topics
+from streams import topics
+from tests.running import WAIT_S, Job, Starter, producer, read_all, until
 from tests.streams.slow import CAPACITY
-from tests.test_main_job import WAIT_S, Job, partition, producer, until
-from tests.test_poison import Program, start  # noqa: F401 -- a fixture
 
 CONFIG: Final = """
 kafka: {{bootstrap_servers: "{address}", topic_prefix: "{prefix}", group: "{prefix}group",
@@ -60,7 +57,7 @@ async def runaway(job: Job, endpoint: str) -> None:
 
 async def answers(job: Job, endpoint: str) -> list[tuple[str, str | None]]:
     """Mode and reason of every command for the endpoint."""
-    commands = [msgspec.json.decode(record.value) for record in await partition(job, COMMANDS, 0)]
+    commands = [msgspec.json.decode(record.value) for record in await read_all(job.config.kafka, COMMANDS, 0)]
     return [(command["mode"], command["held"]) for command in commands if command["endpoint"] == endpoint]
 
 
@@ -78,17 +75,15 @@ def test_what_is_too_old_when_it_is_reached_leads_to_an_alert_and_no_command(
     kafka: str,
     topic_prefix: str,
     tmp_path: Path,
-    start: Callable[..., Program],  # noqa: F811
+    start_program: Starter,
 ) -> None:
     """Before the overload and after it a runaway is braked; in the middle of it people are told alone."""
-    file = tmp_path / "tidegate.yaml"
-    file.write_text(CONFIG.format(address=kafka, prefix=topic_prefix))
-    job = Job(file, configuration.load(file, SETTINGS, {}))
+    job = Job.of(CONFIG, kafka, topic_prefix, tmp_path)
     seen: list[float] = []
 
     async def scenario() -> None:
         await topics.declare(job.config, partitions=1)
-        worker = start(sys.executable, "-m", "tests.streams.slow", str(file))
+        worker = start_program(sys.executable, "-m", "tests.streams.slow", str(job.file))
 
         async def answered(endpoint: str) -> bool:
             assert worker.process.poll() is None, worker.lines()
@@ -99,11 +94,7 @@ def test_what_is_too_old_when_it_is_reached_leads_to_an_alert_and_no_command(
             seen.append(await asyncio.to_thread(lag, url))
             return seen[-1] == 0
 
-        async def is_listening() -> bool:
-            return any('"listening"' in line for line in worker.lines())
-
-        await until(is_listening)
-        port = next(msgspec.json.decode(line)["port"] for line in worker.lines() if '"listening"' in line)
+        port = msgspec.json.decode(await worker.until('"listening"'))["port"]
         url = f"http://127.0.0.1:{port}/metrics"
         await runaway(job, "acme/before")
         await until(lambda: answered("acme/before"))
@@ -116,7 +107,7 @@ def test_what_is_too_old_when_it_is_reached_leads_to_an_alert_and_no_command(
         assert await answers(job, "acme/before") == [("auto", None)]
         assert await answers(job, "acme/amid") == [("shadow", "evidence_too_old")]
         assert await answers(job, "acme/after") == [("auto", None)]
-        alerts = [msgspec.json.decode(record.value) for record in await partition(job, ALERTS, 0)]
+        alerts = [msgspec.json.decode(record.value) for record in await read_all(job.config.kafka, ALERTS, 0)]
         assert "acme/amid" in {alert["endpoint"] for alert in alerts}
         worker.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(worker.process.wait, WAIT_S) == 0, worker.lines()

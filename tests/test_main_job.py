@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import re
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
-import uuid
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import pytest
-from aiokafka import TopicPartition
 
-from detectors import SETTINGS
-from schemas.config import Config
 from schemas.topics import (
     ALERTS,
     BILLING,
@@ -36,12 +29,11 @@ from schemas.topics import (
     SCALING,
 )
 from schemas.units import US, to_us
-from streams import broker, configuration, topics
+from streams import topics
 from streams.simulator import BACKFILL, Fleet, draw_profiles
 from streams.stages import build_stage
+from tests.running import TIDEGATE, WAIT_S, Headers, Job, Message, Program, Starter, read_all, until, write
 
-WAIT_S: Final = 60.0
-TIDEGATE: Final = (sys.executable, "-c", "from streams.cli import main; main()")
 SEED: Final = 7
 ENDPOINTS: Final = 12
 HISTORY_S: Final = 900  # the normals are warm after 600
@@ -57,76 +49,18 @@ budgets:
 safety: {{cooldown: 30s, max_evidence_age: 2h, max_actions_per_hour: 1000}}
 """
 
-Headers = tuple[tuple[str, bytes], ...]
 Contents = dict[str, set[bytes]]  # id -> every content it was ever written with
 
 
-class Message(NamedTuple):
-    """A record to write."""
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
-
-
-class Job(NamedTuple):
-    """A configuration with topics of its own, and the file that holds it."""
-
-    file: Path
-    config: Config
-
-
-class Worker:
-    """`tidegate run`, with its log in a file."""
-
-    def __init__(self, job: Job) -> None:
-        self.log = job.file.with_name(f"{uuid.uuid4().hex}.log")
-        with self.log.open("wb") as log:
-            command = [*TIDEGATE, "run", "--config", str(job.file)]
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-
-    async def until(self, text: str) -> str:
-        """The first log line with the text, once it is there."""
-        async with asyncio.timeout(WAIT_S):
-            while True:
-                for line in self.log.read_text().splitlines():
-                    if text in line:
-                        return line
-                assert self.process.poll() is None, self.log.read_text()
-                await asyncio.sleep(0.1)
-
-    def signalled(self, number: int) -> int:
-        """The exit code after a signal."""
-        os.kill(self.process.pid, number)
-        return self.process.wait(WAIT_S)
-
-    def close(self) -> None:
-        """Leave nothing running."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(WAIT_S)
-
-
 @pytest.fixture
-def start() -> Iterator[Callable[[Job], Worker]]:
-    """Starts workers, and ends those that still run."""
-    started: list[Worker] = []
-
-    def start_one(job: Job) -> Worker:
-        started.append(Worker(job))
-        return started[-1]
-
-    yield start_one
-    for worker in started:
-        worker.close()
+def start(start_program: Starter) -> Callable[[Job], Program]:
+    """Starts `tidegate run`."""
+    return lambda job: start_program(*TIDEGATE, "run", "--config", str(job.file))
 
 
 @pytest.fixture
 def job(kafka: str, topic_prefix: str, tmp_path: Path) -> Job:
-    file = tmp_path / "tidegate.yaml"
-    file.write_text(CONFIG.format(address=kafka, prefix=topic_prefix))
-    return Job(file, configuration.load(file, SETTINGS, {}))
+    return Job.of(CONFIG, kafka, topic_prefix, tmp_path)
 
 
 def incidents() -> list[Message]:
@@ -147,57 +81,10 @@ def incidents() -> list[Message]:
     return [Message(event.topic, event.key, event.value) for event in events]
 
 
-@asynccontextmanager
-async def producer(job: Job) -> AsyncIterator[Any]:
-    made = broker.new_producer(job.config.kafka, linger_ms=5, max_request_size=4 << 20)
-    await made.start()
-    try:
-        yield made
-    finally:
-        await made.stop()
-
-
-async def write(job: Job, messages: Iterable[Message], sizes: Iterator[int], pause_s: float = 0.0) -> None:
-    """Write in batches of these sizes, one after another, with a pause between two."""
-    left = next(sizes)
-    async with producer(job) as made:
-        for topic, key, value, headers in messages:
-            await made.send(job.config.kafka.topic_prefix + topic, value, key, headers=list(headers))
-            left -= 1
-            if left == 0:
-                await made.flush()
-                await asyncio.sleep(pause_s)
-                left = next(sizes)
-
-
 def random_sizes(most: int) -> Iterator[int]:
     rng = random.Random(SEED)  # noqa: S311 -- no secret
     while True:
         yield rng.randint(1, most)
-
-
-async def partition(job: Job, topic: str, number: int) -> list[Any]:
-    """Every record of a partition."""
-    tp = TopicPartition(job.config.kafka.topic_prefix + topic, number)
-    consumer = broker.new_consumer(job.config.kafka, auto_offset_reset="earliest", max_partition_fetch_bytes=8 << 20)
-    await consumer.start()
-    try:
-        consumer.assign([tp])
-        found: list[Any] = []
-        end = (await consumer.end_offsets([tp]))[tp]
-        while await consumer.position(tp) < end:
-            for records in (await consumer.getmany(tp, timeout_ms=500)).values():
-                found += records
-        return found
-    finally:
-        await consumer.stop()
-
-
-async def until(reached: Callable[[], Any]) -> None:
-    """Wait until an asynchronous question is answered with yes."""
-    async with asyncio.timeout(WAIT_S):
-        while not await reached():  # noqa: ASYNC110  (in other processes)
-            await asyncio.sleep(0.3)
 
 
 def of_rule(values: Iterable[bytes], rule: str) -> list[bytes]:
@@ -220,7 +107,7 @@ def replayed(job: Job, messages: Sequence[Message]) -> list[bytes]:
 
 
 @pytest.mark.kafka
-def test_the_worker_finds_what_replay_finds_byte_for_byte(job: Job, start: Callable[[Job], Worker]) -> None:
+def test_the_worker_finds_what_replay_finds_byte_for_byte(job: Job, start: Callable[[Job], Program]) -> None:
     """One partition of a topic, cut into batches at random: the same findings in the same order."""
     messages = incidents()
     expected = replayed(job, messages)
@@ -228,7 +115,7 @@ def test_the_worker_finds_what_replay_finds_byte_for_byte(job: Job, start: Calla
     assert all(len(values) >= 2 for values in wanted.values()), "no incident in the log"
 
     async def found() -> dict[str, list[bytes]]:
-        values = [record.value for record in await partition(job, FINDINGS, 0)]
+        values = [record.value for record in await read_all(job.config.kafka, FINDINGS, 0)]
         return {rule: of_rule(values, rule) for rule in wanted}
 
     async def all_there() -> bool:
@@ -253,7 +140,7 @@ def test_the_worker_finds_what_replay_finds_byte_for_byte(job: Job, start: Calla
 
 @pytest.mark.kafka
 def test_a_new_configuration_is_taken_in_mid_stream_and_a_broken_one_is_not(
-    job: Job, start: Callable[[Job], Worker]
+    job: Job, start: Callable[[Job], Program]
 ) -> None:
     """On SIGHUP: a surge that the old ratio would have let pass is found, and says which configuration found it."""
     messages = incidents()
@@ -264,7 +151,7 @@ def test_a_new_configuration_is_taken_in_mid_stream_and_a_broken_one_is_not(
     job.file.write_text(good + lax)
 
     async def surges() -> list[bytes]:
-        return of_rule([record.value for record in await partition(job, FINDINGS, 0)], "request_surge")
+        return of_rule([record.value for record in await read_all(job.config.kafka, FINDINGS, 0)], "request_surge")
 
     async def scenario() -> None:
         await topics.declare(job.config, partitions=1)
@@ -397,7 +284,7 @@ def counted(url: str) -> Counter[str]:
 
 async def check_letters(job: Job, strays: Sequence[Message]) -> None:
     """Each bad message is in the dead letters once, as it came, with its reason and its place in the log."""
-    letters = await partition(job, REQUESTS + DEAD_LETTERS, 0)
+    letters = await read_all(job.config.kafka, REQUESTS + DEAD_LETTERS, 0)
     sent = Counter(strays)
     found: Counter[Message] = Counter()
     for letter in letters:
@@ -413,7 +300,7 @@ async def check_letters(job: Job, strays: Sequence[Message]) -> None:
 
 
 @pytest.mark.kafka
-def test_ten_thousand_malformed_messages_cost_only_themselves(job: Job, start: Callable[[Job], Worker]) -> None:
+def test_ten_thousand_malformed_messages_cost_only_themselves(job: Job, start: Callable[[Job], Program]) -> None:
     """Every bad one is a dead letter with its reason, every good one counts, and the worker lives."""
     messages = mixed()
     strays = [message for message in messages if message.headers]
@@ -494,7 +381,9 @@ class Logs(NamedTuple):
 async def logs(job: Job) -> Logs:
     many = [(topic, n) for topic in (*INPUTS, ROLLUPS) for n in range(PARTITIONS)]
     wanted = [*many, *((topic, 0) for topic in (FINDINGS, COMMANDS, ALERTS))]
-    return Logs(dict(zip(wanted, await asyncio.gather(*[partition(job, *place) for place in wanted]), strict=True)))
+    return Logs(
+        dict(zip(wanted, await asyncio.gather(*[read_all(job.config.kafka, *place) for place in wanted]), strict=True))
+    )
 
 
 def is_of_budget(value: bytes) -> bool:
@@ -524,13 +413,13 @@ def undisturbed(job: Job, found: Logs) -> Pipeline:
 
 
 @pytest.mark.kafka
-def test_kill_9_a_join_and_a_leave_change_no_output(job: Job, start: Callable[[Job], Worker]) -> None:
+def test_kill_9_a_join_and_a_leave_change_no_output(job: Job, start: Callable[[Job], Program]) -> None:
     """Roll-ups, findings, commands and alerts, by id, are those of undisturbed folds; no id has two contents."""
     messages = incidents()
     half = len(messages) // 2
 
     async def has_begun() -> bool:
-        return len(await partition(job, ROLLUPS, 0)) > 20
+        return len(await read_all(job.config.kafka, ROLLUPS, 0)) > 20
 
     async def is_settled() -> bool:
         found = await logs(job)

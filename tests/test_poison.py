@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
 import sys
 import time
-import uuid
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +16,8 @@ from detectors import SETTINGS
 from schemas.topics import ALERTS, COMMANDS, DEAD_LETTERS, FINDINGS, REQUESTS, ROLLUPS, SCALING, STATE, Place
 from streams import configuration, facts, topics
 from streams.stages import build_stage
+from tests.running import TIDEGATE, WAIT_S, Job, Message, Starter, read_all, until, write
 from tests.streams.buggy import NAME, POISON
-from tests.test_main_job import TIDEGATE, WAIT_S, Job, Message, partition, until, write
 
 CONFIG: Final = """
 kafka: {{bootstrap_servers: "{address}", topic_prefix: "{prefix}", group: "{prefix}group",
@@ -44,43 +41,9 @@ BUDGET_RULE: Final = "hourly_spend"
 Outputs = dict[str, set[bytes]]
 
 
-class Program:
-    """A worker process, with its log in a file."""
-
-    def __init__(self, command: list[str], folder: Path) -> None:
-        self.log = folder / f"{uuid.uuid4().hex}.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log)
-
-    def lines(self) -> list[str]:
-        return self.log.read_text().splitlines()
-
-    def close(self) -> None:
-        """Leave nothing running."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(WAIT_S)
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Program]]:
-    """Starts programs, and ends those that still run."""
-    started: list[Program] = []
-
-    def start_one(*command: str) -> Program:
-        started.append(Program([*command], tmp_path))
-        return started[-1]
-
-    yield start_one
-    for program in started:
-        program.close()
-
-
 @pytest.fixture
 def job(kafka: str, topic_prefix: str, tmp_path: Path) -> Job:
-    file = tmp_path / "tidegate.yaml"
-    file.write_text(CONFIG.format(address=kafka, prefix=topic_prefix))
-    return Job(file, configuration.load(file, SETTINGS, {}))
+    return Job.of(CONFIG, kafka, topic_prefix, tmp_path)
 
 
 def buggy(topic: str, job: Job) -> tuple[str, ...]:
@@ -109,7 +72,7 @@ def event(topic: str, name: str, at: int, n: int) -> Message:
 
 async def written(job: Job, topic: str) -> Outputs:
     """What the stage of a topic wrote so far, by topic."""
-    found = {name: await partition(job, name, 0) for name in OUTPUTS[topic]}
+    found = {name: await read_all(job.config.kafka, name, 0) for name in OUTPUTS[topic]}
     return {name: {r.value for r in records if made_by(topic, name, r.value)} for name, records in found.items()}
 
 
@@ -126,7 +89,7 @@ def made_by(topic: str, output: str, value: bytes) -> bool:
 async def expected(job: Job, topic: str, skipped: int | None = None) -> Outputs:
     """What an undisturbed fold of the stage's log writes, without the record that is skipped."""
     stage, outputs = build_stage(topic, 0, job.config), {name: set[bytes]() for name in OUTPUTS[topic]}
-    log = [record for record in await partition(job, topic, 0) if record.offset != skipped]
+    log = [record for record in await read_all(job.config.kafka, topic, 0) if record.offset != skipped]
     for out in stage.apply(log).outgoing:
         outputs[out.topic].add(out.value or b"")
     return outputs
@@ -139,11 +102,11 @@ async def next_of(job: Job, topic: str) -> int:
 
 async def all_read(job: Job, *wanted: str) -> bool:
     """Whether everything in these topics is read and durable."""
-    logs = {topic: await partition(job, topic, 0) for topic in wanted}
+    logs = {topic: await read_all(job.config.kafka, topic, 0) for topic in wanted}
     return all([bool(log) and await next_of(job, topic) == log[-1].offset + 1 for topic, log in logs.items()])
 
 
-async def poisoned(job: Job, topic: str, start: Callable[..., Program]) -> tuple[int, dict[str, Any]]:
+async def poisoned(job: Job, topic: str, start_program: Starter) -> tuple[int, dict[str, Any]]:
     """Run a worker with the bug until it ends at the poison: where that is, and what its log says of it."""
     quiet, rest = events()
     await topics.declare(job.config, partitions=1)
@@ -152,31 +115,31 @@ async def poisoned(job: Job, topic: str, start: Callable[..., Program]) -> tuple
     async def is_durable() -> bool:
         return await next_of(job, SCALING) == len(quiet) // 2
 
-    worker = start(*buggy(topic, job))
+    worker = start_program(*buggy(topic, job))
     await until(is_durable)
     await write(job, rest, iter([len(rest)] * 2))
     assert await asyncio.to_thread(worker.process.wait, WAIT_S) == 1, worker.lines()
     (told,) = [msgspec.json.decode(line) for line in worker.lines() if "fails at this record" in line]
-    at = next(record.offset for record in await partition(job, topic, 0) if POISON[topic] in record.value)
+    at = next(record.offset for record in await read_all(job.config.kafka, topic, 0) if POISON[topic] in record.value)
     assert await next_of(job, topic) <= at
-    assert not await partition(job, topic + DEAD_LETTERS, 0)
+    assert not await read_all(job.config.kafka, topic + DEAD_LETTERS, 0)
     return at, told
 
 
 @pytest.mark.kafka
 @pytest.mark.parametrize("topic", OUTPUTS)
 def test_a_record_that_makes_the_core_fail_is_named_and_can_be_skipped(
-    job: Job, start: Callable[..., Program], topic: str
+    job: Job, start_program: Starter, topic: str
 ) -> None:
     """The worker ends with 1, durable up to the record. Told to skip it, it goes on as if it had never been there."""
 
     async def scenario() -> None:
-        at, told = await poisoned(job, topic, start)
+        at, told = await poisoned(job, topic, start_program)
         assert (told["topic"], told["offset"], told["level"]) == (topic, at, "critical")
         assert str(Place(topic, 0, at)) in told["to_pass_over_it"]
         job.file.write_text(job.file.read_text() + told["to_pass_over_it"] + "\n")
         skipping = Job(job.file, configuration.load(job.file, SETTINGS, {}))
-        worker = start(*buggy(topic, job))
+        worker = start_program(*buggy(topic, job))
 
         async def is_settled() -> bool:
             assert worker.process.poll() is None, worker.lines()
@@ -188,7 +151,7 @@ def test_a_record_that_makes_the_core_fail_is_named_and_can_be_skipped(
         worker.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(worker.process.wait, WAIT_S) == 0, worker.lines()
         assert any((await expected(skipping, topic, at)).values())
-        (letter,) = await partition(job, topic + DEAD_LETTERS, 0)
+        (letter,) = await read_all(job.config.kafka, topic + DEAD_LETTERS, 0)
         assert POISON[topic] in letter.value
         why = dict(letter.headers)
         assert (why["error.type"], why["source.offset"]) == (b"skipped", str(at).encode())
@@ -197,12 +160,12 @@ def test_a_record_that_makes_the_core_fail_is_named_and_can_be_skipped(
 
 
 @pytest.mark.kafka
-def test_a_repaired_worker_goes_on_where_the_other_failed(job: Job, start: Callable[..., Program]) -> None:
+def test_a_repaired_worker_goes_on_where_the_other_failed(job: Job, start_program: Starter) -> None:
     """Without the bug it reads the record again, and every stage writes what an undisturbed one writes."""
 
     async def scenario() -> None:
-        await poisoned(job, SCALING, start)
-        worker = start(*TIDEGATE, "run", "--config", str(job.file))
+        await poisoned(job, SCALING, start_program)
+        worker = start_program(*TIDEGATE, "run", "--config", str(job.file))
 
         async def is_settled() -> bool:
             assert worker.process.poll() is None, worker.lines()
@@ -213,7 +176,7 @@ def test_a_repaired_worker_goes_on_where_the_other_failed(job: Job, start: Calla
         await until(is_settled)
         worker.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(worker.process.wait, WAIT_S) == 0, worker.lines()
-        findings = [msgspec.json.decode(record.value) for record in await partition(job, FINDINGS, 0)]
+        findings = [msgspec.json.decode(record.value) for record in await read_all(job.config.kafka, FINDINGS, 0)]
         assert {NAME, "acme/b", "all"} <= {finding["subject"] for finding in findings}
 
     asyncio.run(asyncio.wait_for(scenario(), 3 * WAIT_S))

@@ -1,14 +1,13 @@
 """The job in Bytewax: tumbling windows per endpoint and second of event time.
 
-Run as `python bytewax_flow.py ADDRESS TOPIC EVENTS` by a Python that has `bytewax` and `confluent-kafka`.
+Run as `python -m benchmarks.programs.bytewax_flow ADDRESS TOPIC EVENTS` by a Python that has `bytewax` and
+`confluent-kafka`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -19,29 +18,13 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators.windowing import EventClock, TumblingWindower
 from bytewax.testing import TestingSink, run_main
 
+from benchmarks.programs.meter import Meter
+
 LATENESS: Final = timedelta(seconds=10)
 BATCH: Final = 1000
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Sums = tuple[int, int, float]
-
-
-class Meter:
-    """Decodes and counts; prints the figures and ends the process once all events were seen."""
-
-    def __init__(self, events: int) -> None:
-        self._events, self._seen = events, 0
-        self._cpu = self._wall = 0.0
-
-    def decode(self, message: Any) -> Any:  # noqa: ANN401 -- a Kafka message, decoded JSON
-        if not self._seen:
-            self._cpu, self._wall = time.process_time(), time.perf_counter()
-        self._seen += 1
-        if self._seen == self._events:
-            done = {"cpu_s": time.process_time() - self._cpu, "wall_s": time.perf_counter() - self._wall}
-            os.write(1, json.dumps({"events": self._seen, **done}).encode() + b"\n")
-            os._exit(0)
-        return json.loads(message.value)
 
 
 def add(sums: Sums, request: Any) -> Sums:  # noqa: ANN401 -- decoded JSON
@@ -56,7 +39,13 @@ def merge(one: Sums, other: Sums) -> Sums:
 def main(address: str, topic: str, events: int) -> None:
     flow = Dataflow("bench")
     messages = op.input("requests", flow, KafkaSource([address], [topic], tail=False, batch_size=BATCH))
-    requests = op.map("decode", messages, Meter(events).decode)
+    meter = Meter(events)
+
+    def decode(message: Any) -> Any:  # noqa: ANN401 -- a Kafka message, decoded JSON
+        meter.count()
+        return json.loads(message.value)
+
+    requests = op.map("decode", messages, decode)
     keyed = op.key_on("endpoint", requests, lambda request: request["endpoint"])
     clock = EventClock(lambda request: datetime.fromtimestamp(request["time"], UTC), wait_for_system_duration=LATENESS)
     second = TumblingWindower(timedelta(seconds=1), align_to=EPOCH)

@@ -5,14 +5,13 @@ Run as `python -m benchmarks.programs.faust_table ADDRESS TOPIC EVENTS PARTITION
 
 from __future__ import annotations
 
-import os
 import sys
-import time
 import uuid
 from typing import Any, Final
 
 import faust
-import orjson
+
+from benchmarks.programs.meter import Meter
 
 WINDOW_S: Final = 1.0
 LATENESS_S: Final = 10.0
@@ -40,20 +39,13 @@ def build(address: str, topic: str, events: int, partitions: int, folder: str) -
 
     @app.agent(source)
     async def count(requests: Any) -> None:  # noqa: ANN401 -- a Faust stream
-        seen = 0
-        cpu = wall = 0.0
+        meter = Meter(events)
         async for request in requests:
-            if not seen:
-                cpu, wall = time.process_time(), time.perf_counter()
             count, errors, duration_s = table[request.endpoint].value()
             table[request.endpoint] = [
                 count + 1, errors + (request.status >= 500), duration_s + request.duration_s  # noqa: PLR2004 -- HTTP
             ]  # fmt: skip
-            seen += 1
-            if seen == events:
-                done = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - wall}
-                os.write(1, orjson.dumps({"events": seen, **done}) + b"\n")
-                os._exit(0)  # what it would still write is no part of the figures
+            meter.count()
 
     return app
 

@@ -1,19 +1,18 @@
 """The job in Quix Streams: tumbling windows per endpoint and second of event time, final results only.
 
-Run as `python quix.py ADDRESS TOPIC EVENTS STATE_FOLDER` by a Python that has `quixstreams`.
+Run as `python -m benchmarks.programs.quix ADDRESS TOPIC EVENTS STATE_FOLDER` by a Python that has `quixstreams`.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import time
 import uuid
 from typing import Any, Final
 
 from quixstreams import Application
 from quixstreams.dataframe.windows import Count, Sum
+
+from benchmarks.programs.meter import Meter
 
 LATENESS_MS: Final = 10_000
 
@@ -24,23 +23,6 @@ def event_time_ms(value: Any, *_: object) -> int:  # noqa: ANN401 -- decoded JSO
 
 def with_error(value: Any) -> dict[str, float]:  # noqa: ANN401 -- decoded JSON
     return {"error": float(value["status"] >= 500), "duration_s": value["duration_s"]}  # noqa: PLR2004 -- HTTP
-
-
-class Meter:
-    """Prints the figures and ends the process once all events were seen."""
-
-    def __init__(self, events: int) -> None:
-        self._events, self._seen = events, 0
-        self._cpu = self._wall = 0.0
-
-    def count(self, _: object) -> None:
-        if not self._seen:
-            self._cpu, self._wall = time.process_time(), time.perf_counter()
-        self._seen += 1
-        if self._seen == self._events:
-            done = {"cpu_s": time.process_time() - self._cpu, "wall_s": time.perf_counter() - self._wall}
-            os.write(1, json.dumps({"events": self._seen, **done}).encode() + b"\n")
-            os._exit(0)
 
 
 def main(address: str, topic: str, events: int, folder: str) -> None:

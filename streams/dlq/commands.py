@@ -8,10 +8,10 @@ import asyncio
 import sys
 import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 from rich.console import Console
@@ -29,6 +29,8 @@ from streams.values import nearest
 if TYPE_CHECKING:
     from streams.dlq.letters import Letter, Reader, Selection
     from streams.dlq.resend import Job
+
+T = TypeVar("T")
 
 VALUE_CHARS: Final = 2000  # of a value, that `show` prints for people
 
@@ -59,11 +61,7 @@ def list_letters(
     loaded = _prepared(config)
     selection = _selection(loaded, topic, since=since)
 
-    async def read() -> tuple[list[Any], int]:
-        async with _reader(loaded) as reader:
-            return await groups(reader, selection)
-
-    found, resent = asyncio.run(read())
+    found, resent = _reading(loaded, lambda reader: groups(reader, selection))
     table = Table("topic", "partition", "error.type", "count", "first", "last", "newest offsets")
     for group in found:
         first, last = rfc3339(group.first_ms * 1000), rfc3339(group.last_ms * 1000)
@@ -95,11 +93,7 @@ def show(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
     loaded = _prepared(config)
     selection = _selection(loaded, topic, why, offset, since)
 
-    async def read() -> list[Letter]:
-        async with _reader(loaded) as reader:
-            return await newest(reader, selection, limit)
-
-    for letter in asyncio.run(read()):
+    for letter in _reading(loaded, lambda reader: newest(reader, selection, limit)):
         if output is Output.JSON:
             print(narration.as_json(_fields(letter)))
         else:
@@ -133,17 +127,9 @@ def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
     loaded = _prepared(config)
     selection = _selection(loaded, topic, why, offset, since)
 
-    async def planned() -> Job:
-        async with _reader(loaded) as reader:
-            return await plan(reader, selection, again=again)
-
-    async def sending(job: Job) -> int:
-        async with _reader(loaded) as reader:
-            return await send(loaded.kafka, reader, job, limit)
-
-    job = asyncio.run(planned())
+    job = _reading(loaded, lambda reader: plan(reader, selection, again=again))
     agreed = not dry_run and bool(job.counts) and _agreed(job, limit, yes=yes)
-    sent = asyncio.run(sending(job)) if agreed else 0
+    sent = _reading(loaded, lambda reader: send(loaded.kafka, reader, job, limit)) if agreed else 0
     if output is Output.JSON:
         selected = [{"topic": name, "error_type": kind, "count": n} for (name, kind), n in sorted(job.counts.items())]
         print(narration.as_json({"selected": selected, "sent": sent, "sent_before": job.done, "foreign": job.foreign}))
@@ -189,14 +175,16 @@ def _since_ms(text: str, now_s: float) -> int:
     return round(moment.timestamp() * 1000)
 
 
-@asynccontextmanager
-async def _reader(config: Config) -> AsyncIterator[Reader]:
-    """A reader with a bar on stderr over the records that it reads, on a terminal only."""
+def _reading(config: Config, work: Callable[[Reader], Awaitable[T]]) -> T:
+    """Work with a reader, which has a bar on stderr over the records that it reads, on a terminal only."""
     from streams.dlq.letters import Reader
 
-    with _progress() as progress:
-        async with Reader(config.kafka, progress) as reader:
-            yield reader
+    async def run() -> T:
+        with _progress() as progress:
+            async with Reader(config.kafka, progress) as reader:
+                return await work(reader)
+
+    return asyncio.run(run())
 
 
 @contextmanager

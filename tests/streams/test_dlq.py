@@ -26,8 +26,8 @@ from streams.dlq.commands import _since_ms
 from streams.dlq.letters import REPLAYED, Reader, Selection, chosen_topics
 from streams.errors import UsageError
 from streams.outbox import BULK, Outbox, new_producer
+from tests.running import read_all
 from tests.streams.test_lane import Row
-from tests.streams.test_worker import read_all
 
 WAIT_S: Final = 60.0
 TIDEGATE: Final = (sys.executable, "-c", "from streams.cli import main; main()")

@@ -13,11 +13,10 @@ import pytest
 from schemas.config import Config
 from schemas.topics import COMMANDS, REQUESTS, STATE
 from streams import broker, facts, topics
+from tests.running import Program, read_all
 from tests.streams.test_worker import (
     WAIT_S,
-    Worker,
     fresh,
-    read_all,
     start,  # noqa: F401 -- a fixture
     until_written,
     write_bursts,
@@ -25,7 +24,7 @@ from tests.streams.test_worker import (
 )
 
 
-def refusal(worker: Worker) -> dict[str, Any]:
+def refusal(worker: Program) -> dict[str, Any]:
     """The line that says why the worker stopped, as the only one of its level."""
     log = worker.log.read_text()
     assert "Traceback" not in log
@@ -37,7 +36,7 @@ def refusal(worker: Worker) -> dict[str, Any]:
 @pytest.mark.kafka
 def test_a_state_of_another_format_ends_the_worker_before_it_reads_or_writes(
     kafka: str,
-    start: Callable[[Config], Worker],  # noqa: F811
+    start: Callable[[Config], Program],  # noqa: F811
 ) -> None:
     """Its topic, partition, subject and both formats are named, and where it says what to do."""
     config = fresh(kafka)
@@ -67,7 +66,7 @@ def test_a_state_of_another_format_ends_the_worker_before_it_reads_or_writes(
 @pytest.mark.kafka
 def test_a_topic_that_was_made_again_ends_the_worker(
     kafka: str,
-    start: Callable[[Config], Worker],  # noqa: F811
+    start: Callable[[Config], Program],  # noqa: F811
 ) -> None:
     """Its offsets mean other records now: what is below the old ones would be passed over in silence."""
     config = fresh(kafka)

@@ -10,14 +10,13 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import aiohttp
 import msgspec
 import pytest
-from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions as Untyped
 from msgspec import structs
 
@@ -25,6 +24,7 @@ from schemas.config import Config, Kafka, Security
 from schemas.topics import COMMANDS, FINDINGS, REQUESTS, STATE
 from streams import broker, facts, topics
 from streams.local_kafka import LocalKafka
+from tests.running import Program, Starter, read_all
 from tests.streams.toy import ToyStage, toy_config
 
 WAIT_S = 45.0
@@ -36,49 +36,17 @@ NewPartitions: Any = Untyped  # in aiokafka
 Outputs = dict[str, set[bytes]]  # id -> every content it was ever written with
 
 
-class Worker:
-    """A worker process, with its log in a file."""
-
-    def __init__(self, config: Config, folder: Path) -> None:
-        self.log = folder / f"{uuid.uuid4().hex}.log"
-        self._file: IO[bytes] = self.log.open("wb")
-        command = [sys.executable, "-m", "tests.streams.toy", config.kafka.bootstrap_servers]
-        command += [config.kafka.topic_prefix, "0.01", *([] if config.kafka.lean_fetch else ["stock"])]
-        self.process = subprocess.Popen(command, stderr=self._file, stdout=self._file)
-
-    async def until(self, text: str, times: int = 1) -> None:
-        """Wait for a log line to come so many times; fail with the log if it does not."""
-        for _ in range(int(WAIT_S / 0.1)):
-            if self.log.read_text().count(text) >= times:
-                return
-            await asyncio.sleep(0.1)
-        pytest.fail(f"no {text!r} in:\n{self.log.read_text()}")
-
-    def signalled(self, number: int) -> int:
-        """The exit code after a signal."""
-        os.kill(self.process.pid, number)
-        return self.process.wait(WAIT_S)
-
-    def close(self) -> None:
-        """Leave nothing running."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait(WAIT_S)
-        self._file.close()
+def toy(config: Config) -> tuple[str, ...]:
+    """The command that runs a worker of toy stages."""
+    kafka = config.kafka
+    options = () if kafka.lean_fetch else ("stock",)
+    return sys.executable, "-m", "tests.streams.toy", kafka.bootstrap_servers, kafka.topic_prefix, "0.01", *options
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[Config], Worker]]:
-    """Starts workers, and ends those that still run."""
-    started: list[Worker] = []
-
-    def start_one(config: Config) -> Worker:
-        started.append(Worker(config, tmp_path))
-        return started[-1]
-
-    yield start_one
-    for worker in started:
-        worker.close()
+def start(start_program: Starter) -> Callable[[Config], Program]:
+    """Starts workers."""
+    return lambda config: start_program(*toy(config), wait_s=WAIT_S)
 
 
 def fresh(kafka: str) -> Config:
@@ -96,22 +64,6 @@ async def write_bursts(config: Config, bursts: int, pause_s: float = 0.2) -> Non
             await producer.send(config.kafka.topic_prefix + REQUESTS, b"%d" % at, b"key-%d" % (at % KEYS))
         await asyncio.sleep(pause_s)
     await producer.stop()
-
-
-async def read_all(kafka: Kafka, topic: str, partition: int) -> list[Any]:
-    """Every record of a partition, by aiokafka's own means."""
-    tp, found = TopicPartition(kafka.topic_prefix + topic, partition), []
-    consumer = broker.new_consumer(kafka, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        consumer.assign([tp])
-        end = (await consumer.end_offsets([tp]))[tp]
-        while await consumer.position(tp) < end:
-            for records in (await consumer.getmany(tp, timeout_ms=500)).values():
-                found += records
-        return found
-    finally:
-        await consumer.stop()
 
 
 async def written(config: Config) -> Outputs:
@@ -152,7 +104,7 @@ async def committed(config: Config) -> list[int | None]:
 
 
 @pytest.mark.kafka
-def test_kill_9_a_join_and_a_leave_change_nothing(kafka: str, start: Callable[[Config], Worker]) -> None:
+def test_kill_9_a_join_and_a_leave_change_nothing(kafka: str, start: Callable[[Config], Program]) -> None:
     """Ids and contents written are those of an undisturbed fold, and so is the state left behind."""
     config = fresh(kafka)
 
@@ -178,7 +130,7 @@ def test_kill_9_a_join_and_a_leave_change_nothing(kafka: str, start: Callable[[C
     asyncio.run(scenario())
 
 
-async def compare_state(config: Config, stages: list[ToyStage], start: Callable[[Config], Worker]) -> None:
+async def compare_state(config: Config, stages: list[ToyStage], start: Callable[[Config], Program]) -> None:
     """After a stop everything is durable; committed is what is durable, or less.
 
     A worker that stops while its group rebalances cannot commit. The next one to restore does it.
@@ -198,7 +150,7 @@ async def compare_state(config: Config, stages: list[ToyStage], start: Callable[
 
 
 @pytest.mark.kafka
-def test_a_zombie_that_wakes_spoils_nothing(kafka: str, start: Callable[[Config], Worker]) -> None:
+def test_a_zombie_that_wakes_spoils_nothing(kafka: str, start: Callable[[Config], Program]) -> None:
     """A worker that was stopped until it lost its partitions wakes, and no output and no state suffers."""
     config = fresh(kafka)
 
@@ -224,7 +176,7 @@ def test_a_zombie_that_wakes_spoils_nothing(kafka: str, start: Callable[[Config]
 
 
 @pytest.mark.kafka
-def test_without_the_lean_fetch_it_is_the_same(kafka: str, start: Callable[[Config], Worker]) -> None:
+def test_without_the_lean_fetch_it_is_the_same(kafka: str, start: Callable[[Config], Program]) -> None:
     """The switch that leaves reading to aiokafka changes no output and no state."""
     config = fresh(kafka)
     config = structs.replace(config, kafka=structs.replace(config.kafka, lean_fetch=False))
@@ -243,7 +195,7 @@ def test_without_the_lean_fetch_it_is_the_same(kafka: str, start: Callable[[Conf
 
 
 @pytest.mark.kafka
-def test_state_that_was_deleted_is_made_anew_from_the_log(kafka: str, start: Callable[[Config], Worker]) -> None:
+def test_state_that_was_deleted_is_made_anew_from_the_log(kafka: str, start: Callable[[Config], Program]) -> None:
     """Also where the group has committed all of it, and no new record comes to show the gap."""
     config = fresh(kafka)
 
@@ -274,15 +226,14 @@ def test_state_that_was_deleted_is_made_anew_from_the_log(kafka: str, start: Cal
 
 
 @pytest.mark.kafka
-def test_a_worker_says_how_it_is(kafka: str, start: Callable[[Config], Worker]) -> None:
+def test_a_worker_says_how_it_is(kafka: str, start: Callable[[Config], Program]) -> None:
     """Healthy and ready once everything is restored, with metrics; SIGHUP keeps it running."""
     config = fresh(kafka)
 
     async def scenario() -> None:
         await topics.declare(config)
         worker = start(config)
-        await worker.until('"event": "listening"')
-        listening = next(line for line in worker.log.read_text().splitlines() if '"listening"' in line)
+        listening = await worker.until('"event": "listening"')
         url = f"http://127.0.0.1:{msgspec.json.decode(listening)['port']}"
         async with aiohttp.ClientSession() as session, asyncio.timeout(WAIT_S):
             await until_served(session, f"{url}/-/ready", "ready")
@@ -306,7 +257,7 @@ async def fetch(session: aiohttp.ClientSession, url: str) -> tuple[int, str]:
 
 
 @pytest.mark.kafka
-def test_a_bug_in_the_core_stops_the_worker_before_it_is_passed(kafka: str, start: Callable[[Config], Worker]) -> None:
+def test_a_bug_in_the_core_stops_the_worker_before_it_is_passed(kafka: str, start: Callable[[Config], Program]) -> None:
     """Exit code 1, the place in the log, and nothing durable beyond it: a repaired worker reads it again."""
     config = fresh(kafka)
 
@@ -329,7 +280,7 @@ def test_a_bug_in_the_core_stops_the_worker_before_it_is_passed(kafka: str, star
 
 
 @pytest.mark.kafka
-def test_a_worker_ends_when_one_of_many_states_cannot_be_read(kafka: str, start: Callable[[Config], Worker]) -> None:
+def test_a_worker_ends_when_one_of_many_states_cannot_be_read(kafka: str, start: Callable[[Config], Program]) -> None:
     """What the others would commit is left to the next owner: the thread that would do it is gone by then."""
     config = fresh(kafka)
 
@@ -351,7 +302,7 @@ def test_a_worker_ends_when_one_of_many_states_cannot_be_read(kafka: str, start:
 
 
 @pytest.mark.kafka
-def test_missing_topics_are_one_clear_message(kafka: str, start: Callable[[Config], Worker]) -> None:
+def test_missing_topics_are_one_clear_message(kafka: str, start: Callable[[Config], Program]) -> None:
     """It names the topics and the command that makes them; no traceback."""
     config = fresh(kafka)
     worker = start(config)
@@ -375,7 +326,7 @@ def test_a_reload_that_comes_too_early_is_no_harm(tmp_path: Path) -> None:
     """A worker that still waits for its broker survives SIGHUP."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
-        worker = Worker(toy_config(f"127.0.0.1:{held.getsockname()[1]}", "t."), tmp_path)
+        worker = Program(toy(toy_config(f"127.0.0.1:{held.getsockname()[1]}", "t.")), tmp_path, WAIT_S)
         try:
             asyncio.run(worker.until("broker away"))
             os.kill(worker.process.pid, signal.SIGHUP)
@@ -387,7 +338,7 @@ def test_a_reload_that_comes_too_early_is_no_harm(tmp_path: Path) -> None:
 
 @pytest.mark.kafka
 def test_a_broker_that_crashes_and_comes_back_loses_nothing(
-    new_kafka: Callable[[], LocalKafka], start: Callable[[Config], Worker]
+    new_kafka: Callable[[], LocalKafka], start: Callable[[Config], Program]
 ) -> None:
     """The worker goes on where it was; when the broker is gone for good it still stops within seconds."""
     server = new_kafka()
