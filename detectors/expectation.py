@@ -62,11 +62,18 @@ class Band(NamedTuple):
 
 
 def description(band: Band, level: float, steps: int, visits: float, own_visits: float) -> dict[str, Any]:
-    """A band and where it comes from, as plain data; `season` is what the time of the week adds to the level."""
+    """A band and where it comes from, as plain data.
+
+    `season` is what the time of the week adds to the level, `noise` the unit of surprise; `low` and `high` are
+    multiples of it away. All of these are in the value's unit.
+    """
     return {
-        **band._asdict(),
+        "expected": band.expected,
         "level": level,
         "season": band.expected - level,
+        "low": band.low,
+        "high": band.high,
+        "noise": band.scale,
         "steps": steps,
         "hours_of_day_seen": visits,
         "hours_of_week_seen": own_visits,
@@ -149,9 +156,12 @@ class Expectation:
 
     def expect(self, time_s: float) -> Band:
         """What a value at `time_s` should be; nothing changes."""
+        return self._band(self._experts(self.usual(time_s)))
+
+    def usual(self, time_s: float) -> float | None:
+        """What earlier visits say of that time of the week; None: nothing is known."""
         hour = int(time_s // HOUR_S)
-        usual = self._usual if hour == self.hour else self._usual_at(hour)
-        return self._band(self._experts(self._between(usual, time_s, hour)))
+        return self._between(self._usual if hour == self.hour else self._usual_at(hour), time_s, hour)
 
     def enter(self, time_s: float, value: float) -> None:
         """A value has come: what earlier visits say of its time is what counts."""

@@ -68,13 +68,23 @@ class LearnedNormal:
         """
         if not math.isfinite(value):
             return self.expect(time_s)
-        expectation = self._expectation
-        value = min(LIMIT, max(-LIMIT, value))
+        expectation, surprise = self._expectation, self._surprise
+        value, positive = min(LIMIT, max(-LIMIT, value)), expectation.nonnegative
         expectation.enter(time_s, value)
         warm = expectation.warm
-        score = self._surprise.update(time_s, value, expectation.now, positive=expectation.nonnegative, teach=teach)
+        look = surprise.update if teach else surprise.judge
+        score = look(time_s, value, expectation.now, positive=positive)
         expected, low, high, _ = expectation.learn(value, teach=teach)
         return Judgement(score if warm else 0.0, expected, low, high, warm)
+
+    def judge(self, time_s: float, value: float) -> Judgement:
+        """What `update` would return; nothing changes."""
+        if not math.isfinite(value):
+            return self.expect(time_s)
+        expectation = self._expectation
+        value, usual = min(LIMIT, max(-LIMIT, value)), expectation.usual(time_s)
+        score = self._surprise.judge(time_s, value, usual, positive=expectation.nonnegative)
+        return self.expect(time_s)._replace(score=score if expectation.warm else 0.0)
 
     def describe(self) -> dict[str, Any]:
         """What is expected at the last step, and why: plain data, as in an alert's evidence."""

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -90,6 +90,18 @@ class SurpriseState(Struct, frozen=True, array_like=True):
     hours: bytes  # the variance of each hour of the day, float32; 0: not known
 
 
+class Look(NamedTuple):
+    """What a value is seen to be: what was forecast by whom, and how far it lies from that, in scales."""
+
+    experts: list[float | None]
+    stale: bool
+    forecast: float
+    scale: float
+    residual: float
+    local_residual: float
+    score: float
+
+
 class Surprise:
     """The model of one series, one value at a time."""
 
@@ -108,35 +120,40 @@ class Surprise:
         self._tails = tuple(Tail(ALPHA, TAIL_LOW, TAIL_HIGH) for _ in range(4))
         self._hours = array("f", bytes(4 * DAY_HOURS))
 
-    def update(self, time_s: float, value: float, usual: float | None, *, positive: bool, teach: bool) -> float:
-        """The score of a value, which it learns from unless `teach` is false.
+    def judge(self, time_s: float, value: float, usual: float | None, *, positive: bool) -> float:
+        """The score of a value; nothing changes.
 
         `usual` is what the hour usually is, if that is known; `positive`: the series was never negative.
         """
+        return self._look(time_s, value, usual, positive=positive).score
+
+    def update(self, time_s: float, value: float, usual: float | None, *, positive: bool) -> float:
+        """The same, and learn from the value."""
         if self.steps == 0:
             self._begin(value, usual)
-        if teach:
-            self._enter(int(time_s // HOUR_S))
+        seen = self._look(time_s, value, usual, positive=positive)
+        self._enter(int(time_s // HOUR_S))
+        if seen.stale:
+            self._last = self._local = seen.experts[LAST] = seen.forecast
+        self._learn_run(seen, value - seen.forecast)
+        self._learn_errors(value, seen.experts, seen.scale)
+        self._learn_scales(value, value - seen.forecast, seen.scale)
+        self._learn_levels(value, seen.forecast, seen.scale, usual)
+        self._last_s = time_s
+        self.steps += 1
+        return seen.score
+
+    def _look(self, time_s: float, value: float, usual: float | None, *, positive: bool) -> Look:
         experts = self._experts(usual, positive=positive)
         stale = self.steps > 0 and time_s - self._last_s > self._gap_s
         forecast = self._mixed(experts, stale=stale)
         local = forecast if stale else self._local
         floor = FLOOR_SHARE * abs(forecast) + FLOOR_RANGE * self._range + FLOOR_SIZE * self._size + FLOOR_LEAST
         scale = self._scale(int(time_s // HOUR_S), floor)
-        error = value - forecast
-        residuals = error / scale, (value - local) / math.sqrt(self._local_variance + floor * floor)
-        warm = self.steps >= self._warm_steps
-        score = self._score(*residuals) if warm else 0.0
-        if teach:
-            if stale:
-                self._last = self._local = experts[LAST] = forecast
-            self._learn_run(score, error, residuals)
-            self._learn_errors(value, experts, scale)
-            self._learn_scales(value, error, scale)
-            self._learn_levels(value, forecast, scale, usual)
-            self._last_s = time_s
-            self.steps += 1
-        return score
+        residual = (value - forecast) / scale
+        local_residual = (value - local) / math.sqrt(self._local_variance + floor * floor)
+        score = self._score(residual, local_residual) if self.steps >= self._warm_steps else 0.0
+        return Look(experts, stale, forecast, scale, residual, local_residual, score)
 
     def _begin(self, value: float, usual: float | None) -> None:
         self._slow = self._level = self._last = self._local = value
@@ -188,10 +205,10 @@ class Surprise:
 
     # -- learning --------------------------------------------------------------------------------------------------
 
-    def _learn_run(self, score: float, error: float, residuals: tuple[float, float]) -> None:
+    def _learn_run(self, seen: Look, error: float) -> None:
         """Only the first surprise of a run teaches the tails: an incident counts once."""
         run = self._run
-        if score > 1.0:
+        if seen.score > 1.0:
             side = 1 if error > 0 else -1
             self._run = run + side if run * side > 0 else side
             if abs(self._run) > 1:
@@ -202,7 +219,8 @@ class Surprise:
             return
         gain = max(TAIL_GAIN, FIRST_GAIN / (1.0 + GAIN_FALL * (self.steps - self._warm_steps)))
         rise, fall = 1.0 + gain * (1.0 - TAIL_P / 2), 1.0 - gain * (TAIL_P / 2)
-        for tail, residual in zip(self._tails, (residuals[0], -residuals[0], residuals[1], -residuals[1]), strict=True):
+        residuals = (seen.residual, -seen.residual, seen.local_residual, -seen.local_residual)
+        for tail, residual in zip(self._tails, residuals, strict=True):
             tail.learn(residual, rise, fall)
 
     def _gain(self, least: float) -> float:

@@ -72,34 +72,17 @@ class SurpriseBank:
     ) -> Floats:
         """`Surprise.update` for each of these series; `usual` is NaN where it is not known."""
         rows = self._table.take(numbers)
-        first = np.flatnonzero(rows["steps"] == 0)
+        first = np.flatnonzero(teach & (rows["steps"] == 0))
         if len(first):
             _begin(rows, first, values, usual)
-            self._table.put(numbers, rows)
-        hour = int(time_s // HOUR_S)
-        self._enter(rows, numbers, np.flatnonzero(teach & (rows["hour"] != hour)), hour)
         step = self._step(rows, numbers, time_s, values, usual, positive)
         scores = np.where(rows["steps"] >= self._warm_steps, self._score(rows, step), 0.0)
         if teach.all():
-            self._learn(rows, step, scores, time_s)
-            self._table.put(numbers, rows)
+            self._learn(rows, numbers, step, scores, time_s)
         elif teach.any():
             some = np.flatnonzero(teach)
-            taught = rows[some]
-            self._learn(taught, step.at(some), scores[some], time_s)
-            self._table.put(numbers[some], taught)
+            self._learn(rows[some], numbers[some], step.at(some), scores[some], time_s)
         return scores
-
-    def _enter(self, rows: Rows, numbers: Ints, entered: Ints, hour: int) -> None:
-        over = entered[rows["hour_n"][entered] > 0]
-        if len(over):
-            variance, at = self._hours.rows["variance"], numbers[over]
-            slot, mean = rows["hour"][over] % DAY_HOURS, rows["hour_sum"][over] / rows["hour_n"][over]
-            known = variance[at, slot].astype(np.float64)
-            weight = np.maximum(surprise.HOUR_RATE, 1.0 / (rows["steps"][over] * self._days + 1.0))
-            variance[at, slot] = known + np.where(known > 0, weight, 1.0) * (mean - known)
-            rows["hour_sum"][over] = rows["hour_n"][over] = 0.0
-        rows["hour"][entered] = hour
 
     # -- judging ---------------------------------------------------------------------------------------------------
 
@@ -138,13 +121,26 @@ class SurpriseBank:
 
     # -- learning --------------------------------------------------------------------------------------------------
 
-    def _learn(self, rows: Rows, step: Step, scores: Floats, time_s: float) -> None:
+    def _learn(self, rows: Rows, numbers: Ints, step: Step, scores: Floats, time_s: float) -> None:
+        self._enter(rows, numbers, int(time_s // HOUR_S))
         self._learn_run(rows, step, scores)
         self._learn_errors(rows, step)
         self._learn_scales(rows, step)
         self._learn_levels(rows, step)
         rows["last_s"] = time_s
         rows["steps"] += 1
+        self._table.put(numbers, rows)
+
+    def _enter(self, rows: Rows, numbers: Ints, hour: int) -> None:
+        over = np.flatnonzero((rows["hour"] != hour) & (rows["hour_n"] > 0))
+        if len(over):
+            variance, at = self._hours.rows["variance"], numbers[over]
+            slot, mean = rows["hour"][over] % DAY_HOURS, rows["hour_sum"][over] / rows["hour_n"][over]
+            known = variance[at, slot].astype(np.float64)
+            weight = np.maximum(surprise.HOUR_RATE, 1.0 / (rows["steps"][over] * self._days + 1.0))
+            variance[at, slot] = known + np.where(known > 0, weight, 1.0) * (mean - known)
+            rows["hour_sum"][over] = rows["hour_n"][over] = 0.0
+        rows["hour"] = hour
 
     def _learn_run(self, rows: Rows, step: Step, scores: Floats) -> None:
         run, odd = rows["run"], scores > 1.0

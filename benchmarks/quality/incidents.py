@@ -61,13 +61,13 @@ def _busiest_day(rates: Floats, start: int, _: np.random.Generator) -> int:
 
 
 KINDS: Final = (
-    Kind("surge 5x to 20x, 1 to 10 min", _times((5.0, 10.0, 20.0), (1, 3, 10))),
-    Kind("surge 2x to 3x, 10 min", _times((2.0, 3.0), (10,))),
-    Kind("ramp to 5x to 10x in 30 min", _ramp),
-    Kind("drop to 0.1x to 0.33x, 30 min", _times((0.1, 0.2, 0.33), (30,))),
-    Kind("silence of 30 min", _times((0.0,), (30,))),
-    Kind("new level of 2x to 4x for a day", _times((2.0, 3.0, 4.0), (DAY,))),
-    Kind("the quietest day as busy as the busiest", _busiest_day, whole_days=True),
+    Kind("surge 5x-20x, 1-10 min", _times((5.0, 10.0, 20.0), (1, 3, 10))),
+    Kind("surge 2x-3x, 10 min", _times((2.0, 3.0), (10,))),
+    Kind("ramp to 5x-10x in 30 min", _ramp),
+    Kind("drop to 0.1x-0.33x, 30 min", _times((0.1, 0.2, 0.33), (30,))),
+    Kind("silence, 30 min", _times((0.0,), (30,))),
+    Kind("new level 2x-4x, a day", _times((2.0, 3.0, 4.0), (DAY,))),
+    Kind("quiet day made the busiest", _busiest_day, whole_days=True),
 )
 
 

@@ -7,7 +7,10 @@ the last ten seconds hold more than five times the true mean, and more than chan
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import os
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -28,6 +31,8 @@ START_S: Final = 1_795_996_800
 DAY_S: Final = 86_400
 HOUR_S: Final = 3_600
 MONTH_S: Final = 30 * DAY_S
+QUIET_S: Final = DAY_S
+TRACE_DAYS: Final = 5
 RATES_RPS: Final = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
 SURGE_RATES_RPS: Final = (1.0, 10.0, 100.0, 1000.0)
 FACTORS: Final = (5.0, 6.0, 8.0, 10.0, 20.0)
@@ -51,14 +56,16 @@ class Arrivals(NamedTuple):
 class Surge(NamedTuple):
     """`crossed_s`: when it did, by the truth; None: never."""
 
-    factor: float
     start_s: float
     end_s: float
     crossed_s: float | None
 
 
 def run(seed: int = 1, days: int = DAYS) -> list[Table]:
-    return [_clean(seed, days), _surged(seed), _traces(seed, days)]
+    say("request_surge: clean traffic, surges and real traffic ...")
+    with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("fork")) as pool:
+        parts = [pool.submit(_clean, seed, days), pool.submit(_surged, seed), pool.submit(_traces, seed)]
+        return [part.result() for part in parts]
 
 
 def opened(endpoint_arrivals: dict[str, Arrivals]) -> list[Finding]:
@@ -86,20 +93,25 @@ def each_second(rates: Floats, rng: np.random.Generator, start_s: int = START_S)
 
 
 def _clean(seed: int, days: int) -> Table:
-    """An endpoint-month at each rate: three endpoints, ten days each."""
-    rows = []
+    """Endpoints in threes at each rate: one of a constant rate, two that swing."""
+    swing, arrivals = _swing(days), {}
     for place, rps in enumerate(RATES_RPS):
-        say(f"request_surge on clean traffic of {rps:g} requests/s ...")
-        rng, swing = np.random.default_rng([seed, place]), _swing(days)
-        endpoints = {
-            "flat": each_second(np.full(days * DAY_S, rps), rng),
-            "daily": each_second(rps * swing, rng),
-            "also daily": each_second(rps * swing[::-1], rng),
-        }
-        false = len(opened(endpoints))
-        rows.append((f"{rps:g} requests/s", false * MONTH_S / (len(endpoints) * days * DAY_S), false))
-    columns = (Column("clean traffic"), Column("false episodes per endpoint-month", ".2f"), Column("episodes"))
-    return Table(f"request_surge on clean traffic, {3 * days} endpoint-days at each rate", columns, rows)
+        rng = np.random.default_rng([seed, place])
+        for shape, factors in (("flat", np.ones(days * DAY_S)), ("daily", swing), ("nightly", swing[::-1])):
+            arrivals[f"{rps:g}/{shape}"] = each_second(rps * factors, rng)
+    found = [finding.subject.split("/")[0] for finding in opened(arrivals)]
+    endpoint_days = 3 * days
+    rows = []
+    for rps in RATES_RPS:
+        false = found.count(f"{rps:g}")
+        rows.append((f"{rps:g} requests/s", endpoint_days, false, false * MONTH_S / (endpoint_days * DAY_S)))
+    columns = (
+        Column("clean traffic"),
+        Column("endpoint-days"),
+        Column("episodes"),
+        Column("per endpoint-month", ".2f"),
+    )
+    return Table("request_surge on clean traffic", columns, rows)
 
 
 def _swing(days: int) -> Floats:
@@ -109,21 +121,22 @@ def _swing(days: int) -> Floats:
 
 
 def _surged(seed: int) -> Table:
+    """All rates and factors side by side, an endpoint for each."""
+    arrivals, surges = {}, {}
+    for place, rps in enumerate(SURGE_RATES_RPS):
+        for factor in FACTORS:
+            name, rng = f"{rps:g}/{factor:g}", np.random.default_rng([seed, place, int(factor)])
+            arrivals[name], surges[name] = _surges_at(rps, factor, rng)
+    found = opened(arrivals)
     rows = []
     for factor in FACTORS:
-        say(f"request_surge in surges of {factor:g}x ...")
-        surges = [
-            (surge, finding)
-            for place, rps in enumerate(SURGE_RATES_RPS)
-            for surge, finding in _surges_at(rps, factor, np.random.default_rng([seed, place, int(factor)]))
-        ]
-        crossed = [(surge, finding) for surge, finding in surges if surge.crossed_s is not None]
-        delays = [from_rfc3339(f.opened_at) / US - (s.crossed_s or 0.0) for s, f in crossed if f is not None]
+        names = [f"{rps:g}/{factor:g}" for rps in SURGE_RATES_RPS]
+        crossed = [(name, surge) for name in names for surge in surges[name] if surge.crossed_s is not None]
+        delays = [delay for name, surge in crossed for delay in _delay(surge, name, found)]
         in_time = sum(delay <= IN_TIME_S for delay in delays)
         rows.append((
-            f"{factor:g}x", len(surges), len(crossed), len(delays) / max(1, len(crossed)),
-            in_time / max(1, len(crossed)),
-            float(np.quantile(delays, 0.5)), float(np.quantile(delays, 0.95)),
+            f"{factor:g}x", sum(len(surges[name]) for name in names), len(crossed), len(delays) / len(crossed),
+            in_time / len(crossed), float(np.quantile(delays, 0.5)), float(np.quantile(delays, 0.95)),
         ))  # fmt: skip
     columns = (
         *(Column("surge"), Column("number"), Column("crossed"), Column("found", ".3f")),
@@ -134,26 +147,27 @@ def _surged(seed: int) -> Table:
     return Table("request_surge in surges", columns, rows, (note,))
 
 
-def _surges_at(rps: float, factor: float, rng: np.random.Generator) -> Iterator[tuple[Surge, Finding | None]]:
+def _delay(surge: Surge, name: str, found: Sequence[Finding]) -> list[float]:
+    """From the crossing to the first episode of the surge, if there is one."""
+    opened_s = [from_rfc3339(finding.opened_at) / US for finding in found if finding.subject == name]
+    return [at - (surge.crossed_s or 0.0) for at in opened_s if surge.start_s <= at <= surge.end_s + WINDOW_S][:1]
+
+
+def _surges_at(rps: float, factor: float, rng: np.random.Generator) -> tuple[Arrivals, list[Surge]]:
     """A day without, then a surge every hour."""
     lasting = [each for each in LASTING_S for _ in range(REPEATS)]
-    pieces, surges = [each_second(np.full(DAY_S, rps), rng)], []
+    pieces, surges = [each_second(np.full(QUIET_S, rps), rng)], []
     for place, lasts_s in enumerate(lasting):
-        hour_s = START_S + DAY_S + place * HOUR_S
+        hour_s = START_S + QUIET_S + place * HOUR_S
         begins_s = hour_s + int(rng.integers(600, 1800))
-        # from ten seconds before the surge to its end finely
-        fine_s = begins_s - WINDOW_S
+        fine_s = begins_s - WINDOW_S  # from here on the truth is followed closely
         rates = np.full((WINDOW_S + lasts_s) * FINE, rps)
         rates[WINDOW_S * FINE :] *= factor
         pieces.append(each_second(np.full(fine_s - hour_s, rps), rng, hour_s))
         fine = _fine(rates, rng, fine_s)
         pieces += [fine, each_second(np.full(hour_s + HOUR_S - begins_s - lasts_s, rps), rng, begins_s + lasts_s)]
-        surges.append(Surge(factor, begins_s, begins_s + lasts_s, _crossing(fine, rps, begins_s)))
-    arrivals = Arrivals(*(np.concatenate(column) for column in zip(*pieces, strict=True)))
-    found = [(from_rfc3339(finding.opened_at) / US, finding) for finding in opened({"surged": arrivals})]
-    for surge in surges:
-        within = (f for at, f in found if surge.start_s <= at <= surge.end_s + WINDOW_S)
-        yield surge, next(within, None)
+        surges.append(Surge(begins_s, begins_s + lasts_s, _crossing(fine, rps, begins_s)))
+    return Arrivals(*(np.concatenate(column) for column in zip(*pieces, strict=True))), surges
 
 
 def _fine(rates: Floats, rng: np.random.Generator, start_s: int) -> Arrivals:
@@ -174,18 +188,17 @@ def _crossing(fine: Arrivals, rps: float, since_s: float) -> float | None:
     return float(fine.time_us[above[0]] / US) if len(above) else None
 
 
-def _traces(seed: int, days: int) -> Table:
+def _traces(seed: int) -> Table:
     """What it finds in real rates, and in real requests with a surge put into them."""
-    say("request_surge on ServeGen and Azure ...")
     rows: list[tuple[str, float, int, str]] = []
     traffic = incidents.clients(datasets.servegen_rates())
-    some = dict(list(traffic.items())[::3])
-    rates = {name: np.repeat(rates, incidents.STEP_S)[: days * DAY_S] for name, rates in some.items()}
+    seconds = TRACE_DAYS * DAY_S
+    rates = {name: np.repeat(each, incidents.STEP_S)[:seconds] for name, each in traffic.items()}
     rng = np.random.default_rng(seed)
     found = opened({name: each_second(each, rng) for name, each in rates.items()})
     rises = sum(_rose(finding, rates[finding.subject]) for finding in found)
-    note = f"{rises} where the rate in the trace itself is above 3x the normal"
-    rows.append((f"ServeGen, {len(rates)} clients, {days} days", len(rates) * days * DAY_S / HOUR_S, len(found), note))
+    note = f"{rises} where the trace itself is above 3x the normal"
+    rows.append((f"ServeGen, {len(rates)} clients, {TRACE_DAYS} days", len(rates) * seconds / HOUR_S, len(found), note))
     hour = {f"azure/{kind}": _arrivals(times) for kind, times in datasets.azure_requests().items()}
     rows.append(("Azure, 2 services, as it is", 2.0, len(opened(hour)), "none is a surge"))
     moments = hour["azure/conv"]

@@ -231,3 +231,15 @@ def test_the_state_stays_small() -> None:
     for step in range(24 * 30):
         normal.update(step * 3600.0, 1e14 * (step % 7) + 0.1)
     assert len(msgspec.msgpack.encode(normal.snapshot())) <= 4096
+
+
+@given(STEPS)
+def test_to_judge_is_to_update_without_learning(steps: list[tuple[int, float, bool]]) -> None:
+    """The same judgement, and not one bit of the state moves."""
+    normal, step = taught(100), 100
+    for gap, value, teach in steps:
+        step += gap
+        before = normal.snapshot()
+        judged = normal.judge(step * STEP_S, value)
+        assert normal.snapshot() == before
+        assert judged == normal.update(step * STEP_S, value, teach=teach)

@@ -37,7 +37,9 @@ class Both:
         self.scored.add(SERIES)
         self.ones = [LearnedNormal(STEP_S) for _ in range(SERIES)]
 
-    def update(self, time_s: float, values: list[float], teach: list[bool], numbers: list[int]) -> None:
+    def update(  # noqa: PLR0913, PLR0917 -- a step of all
+        self, time_s: float, values: list[float], teach: list[bool], numbers: list[int], *, compare: bool = True
+    ) -> None:
         at = np.array(numbers)
         chosen = np.array(values)[at], np.array(teach)[at]
         self.bank.update(at, time_s, *chosen)
@@ -45,7 +47,8 @@ class Both:
         for place, number in enumerate(numbers):
             mine = self.ones[number].update(time_s, values[number], teach=teach[number])
             assert mine == tuple(column[place] for column in judged)
-        self.compare(time_s, numbers)
+        if compare:
+            self.compare(time_s, numbers)
 
     def compare(self, time_s: float, numbers: list[int]) -> None:
         expected = self.bank.expect(np.array(numbers))
@@ -64,7 +67,7 @@ def taught(steps: int) -> Both:
     both = Both()
     for step in range(steps):
         values = [float((7 * step + 3 * series) % (4 + 9 * series)) for series in range(SERIES)]
-        both.update(step * STEP_S, values, [True] * SERIES, list(range(SERIES)))
+        both.update(step * STEP_S, values, [True] * SERIES, list(range(SERIES)), compare=step % 100 == 0)
     return both
 
 
