@@ -1,8 +1,8 @@
 """`LearnedNormal`: what is expected now, and how surprising the newest value is; learned online, a value a step.
 
 Two models side by side, because they want opposite things. `Expectation` is the normal that rules and people compare
-with: it hardly moves in an incident, and `low`..`high` around it is what chance explains. `Surprise` is the detector: it
-compares with the best forecast of the moment, so that it sees a change at once, and falls silent soon after.
+with: it hardly moves in an incident, and `low`..`high` around it is what chance explains. `Surprise` is the detector:
+it compares with the best forecast of the moment, so that it sees a change at once, and falls silent soon after.
 
 Detection and action are two thresholds. A score above 1 is worth showing: on clean one-minute counts it comes up about
 once a day. A command needs more: a score above 1.5, or a value beyond `high` and by a factor above `expected`.
@@ -81,6 +81,8 @@ class LearnedNormal:
         """What `update` would return; nothing changes."""
         if not math.isfinite(value):
             return self.expect(time_s)
+        if self.steps == 0:
+            return LearnedNormal(self.step_s).update(time_s, value)
         expectation = self._expectation
         value, usual = min(LIMIT, max(-LIMIT, value)), expectation.usual(time_s)
         score = self._surprise.judge(time_s, value, usual, positive=expectation.nonnegative)

@@ -17,6 +17,7 @@ import numpy as np
 from detectors import expectation
 from detectors.expectation import BAND_P, Band, Expectation, NormalState, Usual, description
 from detectors.steps import DAY_HOURS, HOUR_S, warm_steps
+from detectors.surprise import SurpriseState
 from detectors.surprise_bank import SurpriseBank
 from detectors.table import Flags, Floats, Ints, Rows, Table
 from detectors.tail import TAIL_FALL, TAIL_RISE, stretch
@@ -62,6 +63,9 @@ class Experts(NamedTuple):
     total: Floats
     product: Floats
     has_product: Flags
+
+    def at(self, some: Ints) -> Experts:
+        return Experts(self.level[some], self.total[some], self.product[some], self.has_product[some])
 
 
 class NormalBank:
@@ -145,8 +149,7 @@ class NormalBank:
         elif learns.any():
             some = np.flatnonzero(learns)
             taught = rows[some]
-            chosen = Experts(*(column[some] for column in experts))
-            self._learn(taught, numbers[some], values[some], deviation[some], scale[some], chosen)
+            self._learn(taught, numbers[some], values[some], deviation[some], scale[some], experts.at(some))
             rows[some] = taught
         self._table.put(numbers, rows)
         return score, expected, low, high, warm
@@ -257,7 +260,7 @@ class NormalBank:
         seen, means, visits = slots.astype(np.uint8), hours["means"][which, slots], hours["visits"][which, slots]
         ends = np.searchsorted(which, np.arange(1, len(numbers) + 1)).tolist()
         spans = [slice(start, end) for start, end in pairwise([0, *ends])]
-        surprises = [None] * len(numbers) if self._surprise is None else self._surprise.snapshots(numbers)
+        surprises = self._surprise.snapshots(numbers) if self._surprise is not None else [None] * len(numbers)
         return [
             _state(self.step_s, row, (seen[span].tobytes(), means[span].tobytes(), visits[span].tobytes()), surprise)
             for row, span, surprise in zip(self._table.take(numbers).tolist(), spans, surprises, strict=True)
@@ -273,10 +276,13 @@ class NormalBank:
             self._hours.rows[name][which, slots] = np.frombuffer(values, dtype=np.float32)
         if self._surprise is not None:
             known = [i for i, state in enumerate(states) if state.surprise is not None]
-            self._surprise.restore(numbers[known], [states[i].surprise for i in known])
+            surprises = [state.surprise for state in states if state.surprise is not None]
+            self._surprise.restore(numbers[known], surprises)
 
 
-def _state(step_s: float, row: tuple[Any, ...], hours: tuple[bytes, bytes, bytes], surprise: Any) -> NormalState:
+def _state(
+    step_s: float, row: tuple[Any, ...], hours: tuple[bytes, bytes, bytes], surprise: SurpriseState | None
+) -> NormalState:
     steps, side_steps, hour, nonnegative, level, season, recent_n, recent, variance = row[:9]
     errors, known, tails = row[9:12], row[12:16], row[16:]
     before, at, after, now = (None if math.isnan(usual) else usual for usual in known)

@@ -44,9 +44,18 @@ class Step(NamedTuple):
     local_residual: Floats
 
     def at(self, some: Ints) -> Step:
-        return Step(*(
-            tuple(each[some] for each in column) if isinstance(column, tuple) else column[some] for column in self
-        ))  # fmt: skip
+        slow, level, last, total, product = (said[some] for said in self.experts)
+        return Step(
+            self.values[some],
+            self.usual[some],
+            (slow, level, last, total, product),
+            self.last_counts[some],
+            self.has_product[some],
+            self.forecast[some],
+            self.scale[some],
+            self.residual[some],
+            self.local_residual[some],
+        )
 
 
 class SurpriseBank:

@@ -62,10 +62,10 @@ def run(seed: int = 1, *, baselines: bool = True) -> list[Table]:
         rows.append((kind, mine.incidents, mine.recall, mine.delay(0.5), mine.delay(0.95), sure.recall, *others))
     weeks = sum(len(series.times) * series.step_s for series in clean) / WEEK_S
     sure_false = _episodes(found[LEARNED.name][: len(clean)], 1.5)
-    notes = (
-        f"> 1.5: found by a score above 1.5. p50, p95: delays, in minutes after the first. On the clean traffic {false / weeks:.1f} false episodes per endpoint-week "
-        f"above 1, {sure_false / weeks:.2f} above 1.5; the other detectors have the threshold that gives them as many as "
-        "LearnedNormal has above 1.",
+    note = (
+        "> 1.5: found by a score above 1.5. p50, p95: delays, in minutes after the first. On the clean traffic "
+        f"{false / weeks:.1f} false episodes per endpoint-week above 1, {sure_false / weeks:.2f} above 1.5; the other "
+        "detectors have the threshold that gives them as many as LearnedNormal has above 1."
     )
     columns = (
         *(Column("incident"), Column("of"), Column("found", ".2f"), Column("p50"), Column("p95")),
@@ -73,7 +73,7 @@ def run(seed: int = 1, *, baselines: bool = True) -> list[Table]:
         *(Column(SHORT.get(model.name, model.name), ".2f") for model in BASELINES if baselines),
     )
     title = f"Incidents in the traffic of {len(clean)} ServeGen clients, one-minute counts, two weeks"
-    return [Table(title, columns, rows, notes)]
+    return [Table(title, columns, rows, (note,))]
 
 
 def _found(each: Scored, limit: float) -> Found:
@@ -96,8 +96,8 @@ def _count(flags: Flags) -> int:
 
 
 def _limit(each: Scored, episodes: int) -> float:
-    """The lowest threshold down to which there are no more episodes than that (far below, one episode is all there is)."""
+    """The lowest threshold down to which there are no more episodes than that: far below, all is one episode."""
     every = np.concatenate([scores for _, scores in each])
     limits = np.quantile(every, 1 - np.geomspace(1 / len(every), 0.5, CANDIDATES))
     allowed = itertools.takewhile(lambda limit: _episodes(each, limit) <= episodes, limits.tolist())
-    return list(allowed)[-1]
+    return float(list(allowed)[-1])

@@ -10,7 +10,6 @@ from benchmarks.quality import datasets
 from benchmarks.quality.adjusted import Tally, best_threshold, pooled, tally
 from benchmarks.quality.models import MODELS, Model
 from benchmarks.quality.scoring import Scored, say, scored
-from benchmarks.quality.series import Series
 from benchmarks.table import Column, Table
 
 SHIPPED: Final = 1.0

@@ -1,4 +1,4 @@
-"""What is compared: the shipped `LearnedNormal`, and detectors that others would reach for. All of them strictly online.
+"""What is compared: the shipped `LearnedNormal`, and detectors that others would reach for. All are strictly online.
 
 A model is a function from a series to a score for each point, made of that point and those before it. `LearnedNormal`
 is judged at its shipped threshold, a score above 1. The others have none that fits all series, so they get, in
@@ -108,7 +108,7 @@ def holt_winters(series: Series) -> Floats:
             # its own formula, without its cap at 1: all that matters lies beyond
             limit = detector.dynamic_mae.get() + math.sqrt(detector.dynamic_se_variance.get())
             scores.append((forecaster.forecast(1)[0] - value) ** 2 / (limit + 1e-9))
-            detector.score_one(None, value)  # it learns how large errors are when it scores
+            detector.score_one({}, value)  # it learns how large errors are when it scores
         detector.learn_one(None, value)
     scores[: 2 * season] = [0.0] * min(2 * season, len(scores))
     return np.array(scores)

@@ -10,7 +10,7 @@ from benchmarks.quality.models import BASELINES, LEARNED, Model, windowed_gaussi
 from benchmarks.quality.nab_score import PROFILES, Points, best, points_of
 from benchmarks.quality.reports import reported
 from benchmarks.quality.scoring import say, scored
-from benchmarks.table import Column, Table
+from benchmarks.table import Column, Row, Table
 from detectors.table import Floats
 
 GAUSSIAN: Final = Model("windowed Gaussian (NAB's own)", windowed_gaussian)
@@ -33,7 +33,7 @@ def run(models: Sequence[Model] = (LEARNED, *BASELINES, GAUSSIAN)) -> list[Table
         name: [(at, scores) for at, (_, scores) in zip(points, each, strict=True)] for name, each in found.items()
     }
     shown = [(at, reported(scores)) for at, scores in judged[LEARNED.name]]
-    rows = [
+    rows: list[Row] = [
         (f"{LEARNED.name}, reports, shipped threshold", *_scores(shown, 1.0)),
         (f"{LEARNED.name}, reports", *_scores(shown)),
         *((name, *_scores(each)) for name, each in judged.items()),

@@ -1,8 +1,8 @@
 """The rule `request_surge` itself, through the fold of the endpoint stage: silent on clean traffic, quick in a surge.
 
-Clean traffic is Poisson: of a constant rate, and of one that swings by 60 % over the day. An incident multiplies the rate
-for 10 s to 10 min. When it crosses is known from the truth, not from what was learned: at the first request with which
-the last ten seconds hold more than five times the true mean, and more than chance explains.
+Clean traffic is Poisson: of a constant rate, and of one that swings by 60 % over the day. An incident multiplies the
+rate for 10 s to 10 min. When it crosses is known from the truth, not from what was learned: at the first request with
+which the last ten seconds hold more than five times the true mean, and more than chance explains.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Arrivals(NamedTuple):
     """How many requests came when, in order of time."""
 
     time_us: Ints
-    count: Ints
+    requests: Ints
 
 
 class Surge(NamedTuple):
@@ -72,9 +72,9 @@ def opened(endpoint_arrivals: dict[str, Arrivals]) -> list[Finding]:
     """The episodes that the rule opens."""
     fold = RequestFold(defaults(SETTINGS), 0, [RequestSurge])
     names = list(endpoint_arrivals)
-    number = np.concatenate([np.full(len(each.count), i) for i, each in enumerate(endpoint_arrivals.values())])
+    number = np.concatenate([np.full(len(each.requests), i) for i, each in enumerate(endpoint_arrivals.values())])
     time_us = np.concatenate([each.time_us for each in endpoint_arrivals.values()])
-    count = np.concatenate([each.count for each in endpoint_arrivals.values()])
+    count = np.concatenate([each.requests for each in endpoint_arrivals.values()])
     order = np.argsort(time_us, kind="stable")
     found = []
     for start in range(0, len(order), BATCH):
@@ -180,7 +180,7 @@ def _crossing(fine: Arrivals, rps: float, since_s: float) -> float | None:
     """The true one: of requests in whole seconds up to the newest, as the rule counts them."""
     settings, mean = Settings(), np.array([rps * WINDOW_S])
     limit = max(settings.ratio * mean[0], float(chance_limit(mean)[0]), settings.min_rate * WINDOW_S)
-    total = np.concatenate([[0], np.cumsum(fine.count)])
+    total = np.concatenate([[0], np.cumsum(fine.requests)])
     second = fine.time_us // US
     first = np.searchsorted(second, second - (WINDOW_S - 1))
     inside = total[1:] - total[first]
@@ -216,7 +216,7 @@ AZURE_SURGE_S: Final = 30
 
 def _rose(finding: Finding, rates: Floats) -> bool:
     at = int(from_rfc3339(finding.opened_at) / US) - START_S
-    return bool(rates[max(0, at - WINDOW_S) : at + 1].max() > 3 * (finding.baseline or 0.0))  # noqa: PLR2004 -- see the note
+    return bool(rates[max(0, at - WINDOW_S) : at + 1].max() > 3 * (finding.baseline or 0.0))
 
 
 def _arrivals(times: Iterable[float]) -> Arrivals:

@@ -37,7 +37,7 @@ class Both:
         self.scored.add(SERIES)
         self.ones = [LearnedNormal(STEP_S) for _ in range(SERIES)]
 
-    def update(  # noqa: PLR0913, PLR0917 -- a step of all
+    def update(
         self, time_s: float, values: list[float], teach: list[bool], numbers: list[int], *, compare: bool = True
     ) -> None:
         at = np.array(numbers)
