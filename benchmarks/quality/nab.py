@@ -33,15 +33,15 @@ def run(models: Sequence[Model] = (LEARNED, *BASELINES, GAUSSIAN)) -> list[Table
         name: [(at, scores) for at, (_, scores) in zip(points, each, strict=True)] for name, each in found.items()
     }
     shown = [(at, reported(scores)) for at, scores in judged[LEARNED.name]]
-    rows: list[Row] = [
-        (f"{LEARNED.name}, reports, shipped threshold", *_scores(shown, 1.0)),
-        (f"{LEARNED.name}, reports", *_scores(shown)),
-        *((name, *_scores(each)) for name, each in judged.items()),
+    rows = [
+        _row(f"{LEARNED.name}, reports, shipped threshold", shown, 1.0),
+        _row(f"{LEARNED.name}, reports", shown),
+        *(_row(name, each) for name, each in judged.items()),
         *PUBLISHED,
     ]
     note = "Each at the threshold that is best for the profile, as NAB chooses it, unless said otherwise."
     return [Table("NAB", COLUMNS, rows, (note, "Reports: the reporting view of benchmarks/quality/reports.py."))]
 
 
-def _scores(judged: Judged, limit: float | None = None) -> list[float]:
-    return [best(judged, profile, limit)[0] for profile in PROFILES]
+def _row(name: str, judged: Judged, limit: float | None = None) -> Row:
+    return (name, *(best(judged, profile, limit)[0] for profile in PROFILES))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import doctest
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -15,11 +15,12 @@ import detectors.normal_river
 from detectors import LearnedNormal
 from detectors.normal_river import SeasonalNormal
 
+X = dict[Hashable, Any]
 PARAMS: Final = list(SeasonalNormal._unit_test_params())
 NEEDS_SKLEARN: Final = "check_roc_auc"  # see the last test
 
 
-def points(steps: int = 300) -> list[tuple[dict[str, Any], bool]]:
+def points(steps: int = 300) -> list[tuple[X, bool]]:
     """A labelled stream with a feature more than is asked for."""
     return [
         ({"time": 60.0 * step, "value": 900.0 if step % 97 == 96 else 100.0 + step % 7, "host": 1.0}, step % 97 == 96)
@@ -51,15 +52,16 @@ def test_it_scores_as_the_normal_judges() -> None:
     """Score first, then learn: the same numbers as one `update`."""
     model, normal = SeasonalNormal(), LearnedNormal()
     for step in range(200):
-        x = {"time": 60.0 * step, "value": float(step * 7919 % 101)}
+        time_s, value = 60.0 * step, float(step * 7919 % 101)
+        x: X = {"time": time_s, "value": value}
         judged = model.judge_one(x)
         model.learn_one(x)
-        assert judged == normal.update(x["time"], x["value"])
+        assert judged == normal.update(time_s, value)
     assert model.describe() == normal.describe()
 
 
 @pytest.mark.parametrize("x", [{}, {"value": None}, {"value": math.nan}, {"value": "9"}, {"value": True}])
-def test_what_is_not_a_number_is_ignored(x: dict[str, Any]) -> None:
+def test_what_is_not_a_number_is_ignored(x: X) -> None:
     """It is judged as nothing, and teaches nothing."""
     model = SeasonalNormal()
     for step in range(100):
