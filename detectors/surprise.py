@@ -6,7 +6,8 @@
   level, a level, the last few values, and the level moved by what the hour of the week adds to it, or makes of it.
 - s^2 = (V + HOUR_WEIGHT H) / (1 + HOUR_WEIGHT) + floor^2: V is the mean square of recent errors, which one large error
   raises for some time, so that its echo is silent; H that of this hour on earlier days; the floor is what is too small
-  to matter: a share of the forecast, of the range of the last days, and of the mean size.
+  to matter: a share of the forecast, of the range of the last days, and of the mean size. A series of whole numbers
+  that was never negative counts something, so chance alone gives it a variance of its mean: COUNTS (m + 1/2) more.
 - r1 is the same for a plain local mean and variance.
 - t = sqrt(THETA z): halfway between a fixed threshold and z, the quantile at ALPHA of this residual's own tail on this
   side. Only the first of several surprises in a row teaches the tail.
@@ -52,6 +53,8 @@ FLOOR_SHARE: Final = 0.015  # of the forecast, ...
 FLOOR_RANGE: Final = 0.011  # ... of the range of the last days ...
 FLOOR_SIZE: Final = 0.001  # ... and of the mean size: smaller deviations do not matter
 FLOOR_LEAST: Final = 1e-9
+COUNTS: Final = 2.0  # times the variance that a count has by chance
+COUNTS_LEAST: Final = 0.5  # of the mean: one of what was never seen is no surprise
 LOCAL: Final = 0.25  # the share of the local residual
 LOCAL_RATE: Final = rate(100)
 LOCAL_SCALE_RATE: Final = rate(80)
@@ -84,6 +87,7 @@ class SurpriseState(Struct, frozen=True, array_like=True):
     spreads: tuple[float, float, float, float]  # variance, local variance, range, size
     errors: tuple[float, float, float, float, float]
     hour_sum: tuple[float, float]  # of squared errors of this hour, and how many
+    counts: bool  # whether all values were whole and none negative
     run: int  # surprises in a row, negative: below the forecast
     tails: tuple[float, float, float, float]  # starts: forecast, upper and lower; local, upper and lower
     indices: tuple[float, float, float, float]
@@ -116,6 +120,7 @@ class Surprise:
         self._variance = self._local_variance = self._range = self._size = 0.0
         self._errors = [0.0] * EXPERTS
         self._hour_sum = self._hour_n = 0.0
+        self._counts = True
         self._run = 0
         self._tails = tuple(Tail(ALPHA, TAIL_LOW, TAIL_HIGH) for _ in range(4))
         self._hours = array("f", bytes(4 * DAY_HOURS))
@@ -139,6 +144,7 @@ class Surprise:
         self._learn_errors(value, seen.experts, seen.scale)
         self._learn_scales(value, value - seen.forecast, seen.scale)
         self._learn_levels(value, seen.forecast, seen.scale, usual)
+        self._counts = self._counts and value >= 0 and float(value).is_integer()
         self._last_s = time_s
         self.steps += 1
         return seen.score
@@ -149,9 +155,12 @@ class Surprise:
         forecast = self._mixed(experts, stale=stale)
         local = forecast if stale else self._local
         floor = FLOOR_SHARE * abs(forecast) + FLOOR_RANGE * self._range + FLOOR_SIZE * self._size + FLOOR_LEAST
-        scale = self._scale(int(time_s // HOUR_S), floor)
+        least = floor * floor
+        if self._counts:
+            least += COUNTS * (max(0.0, forecast) + COUNTS_LEAST)
+        scale = math.sqrt(self._spread(int(time_s // HOUR_S)) + least)
         residual = (value - forecast) / scale
-        local_residual = (value - local) / math.sqrt(self._local_variance + floor * floor)
+        local_residual = (value - local) / math.sqrt(self._local_variance + least)
         score = self._score(residual, local_residual) if self.steps >= self._warm_steps else 0.0
         return Look(experts, stale, forecast, scale, residual, local_residual, score)
 
@@ -192,10 +201,9 @@ class Surprise:
             total += ratio * (experts[i] or 0.0)
         return total / weight
 
-    def _scale(self, hour: int, floor: float) -> float:
+    def _spread(self, hour: int) -> float:
         known, recent = self._hours[hour % DAY_HOURS], self._variance
-        variance = (recent + HOUR_WEIGHT * (known if known > 0 else recent)) / (1.0 + HOUR_WEIGHT)
-        return math.sqrt(variance + floor * floor)
+        return (recent + HOUR_WEIGHT * (known if known > 0 else recent)) / (1.0 + HOUR_WEIGHT)
 
     def _score(self, residual: float, local: float) -> float:
         tails = self._tails
@@ -277,6 +285,7 @@ class Surprise:
             (self._variance, self._local_variance, self._range, self._size),
             (slow, level, last, total, product),
             (self._hour_sum, self._hour_n),
+            self._counts,
             self._run,
             (upper.start, lower.start, local_upper.start, local_lower.start),
             (upper.xi, lower.xi, local_upper.xi, local_lower.xi),
@@ -288,6 +297,7 @@ class Surprise:
         """The inverse."""
         one = cls(step_s)
         one.steps, one._last_s, one._hour, one._run = state.steps, state.last_s, state.hour, state.run
+        one._counts = state.counts
         one._slow, one._level, one._last, one._season, one._local = state.levels
         one._variance, one._local_variance, one._range, one._size = state.spreads
         one._errors = list(state.errors)

@@ -17,7 +17,7 @@ from detectors.tail_columns import learn_tail, reach
 ERRORS: Final = ("by_slow", "by_level", "by_last", "by_sum", "by_product")
 TAILS: Final = ("upper", "lower", "local_upper", "local_lower")
 ROW: Final = np.dtype(
-    [("steps", "i4"), ("hour", "i4"), ("run", "i4"), ("last_s", "f8")]
+    [("steps", "i4"), ("hour", "i4"), ("run", "i4"), ("counts", "?"), ("last_s", "f8")]
     + [(name, "f8") for name in ("slow", "level", "last", "season", "local")]
     + [(name, "f8") for name in ("variance", "local_variance", "range", "size")]
     + [(name, "f8") for name in ERRORS]
@@ -109,12 +109,14 @@ class SurpriseBank:
         local = np.where(stale, forecast, rows["local"])
         floor = surprise.FLOOR_SHARE * np.abs(forecast) + surprise.FLOOR_RANGE * rows["range"]
         floor = floor + surprise.FLOOR_SIZE * rows["size"] + surprise.FLOOR_LEAST
-        square, recent = floor * floor, rows["variance"]
+        least, recent = floor * floor, rows["variance"]
+        by_chance = surprise.COUNTS * (np.maximum(0.0, forecast) + surprise.COUNTS_LEAST)
+        least = np.where(rows["counts"], least + by_chance, least)
         of_hour = self._hours.rows["variance"][numbers, int(time_s // HOUR_S) % DAY_HOURS].astype(np.float64)
         of_hour = np.where(of_hour > 0, of_hour, recent)
-        scale = np.sqrt((recent + surprise.HOUR_WEIGHT * of_hour) / (1.0 + surprise.HOUR_WEIGHT) + square)
+        scale = np.sqrt((recent + surprise.HOUR_WEIGHT * of_hour) / (1.0 + surprise.HOUR_WEIGHT) + least)
         residual = (values - forecast) / scale
-        local_residual = (values - local) / np.sqrt(rows["local_variance"] + square)
+        local_residual = (values - local) / np.sqrt(rows["local_variance"] + least)
         rows["local"] = local
         last = np.where(stale, forecast, rows["last"])
         rows["last"] = last
@@ -136,6 +138,7 @@ class SurpriseBank:
         self._learn_errors(rows, step)
         self._learn_scales(rows, step)
         self._learn_levels(rows, step)
+        rows["counts"] &= (step.values >= 0) & (np.floor(step.values) == step.values)
         rows["last_s"] = time_s
         rows["steps"] += 1
         self._table.put(numbers, rows)
@@ -250,15 +253,15 @@ def _gain(rows: Rows, least: float) -> Floats:
 
 
 def _state(row: tuple[Any, ...], hours: bytes) -> SurpriseState:
-    steps, hour, run, last_s, *numbers = row
+    steps, hour, run, counts, last_s, *numbers = row
     levels, spreads, errors, hour_sum = numbers[:5], numbers[5:9], numbers[9:14], numbers[14:16]
     tails = numbers[16:]
     shape = (tuple(levels), tuple(spreads), tuple(errors), tuple(hour_sum))
-    return SurpriseState(steps, last_s, hour, *shape, run, tuple(tails[0::3]), tuple(tails[1::3]), hours)
+    return SurpriseState(steps, last_s, hour, *shape, counts, run, tuple(tails[0::3]), tuple(tails[1::3]), hours)
 
 
 def _row(state: SurpriseState) -> tuple[Any, ...]:
     """A state in the order of `ROW`."""
     tails = [n for pair in zip(state.tails, state.indices, strict=True) for n in (*pair, stretch(pair[1], ALPHA))]
-    counts = (state.steps, state.hour, state.run, state.last_s)
+    counts = (state.steps, state.hour, state.run, state.counts, state.last_s)
     return (*counts, *state.levels, *state.spreads, *state.errors, *state.hour_sum, *tails)

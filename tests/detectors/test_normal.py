@@ -89,9 +89,12 @@ def test_a_value_further_out_is_no_less_surprising(values: list[float], last: fl
     assert again(normal).update(200 * STEP_S, near) == one
 
 
-@given(st.lists(st.floats(0, 300), min_size=100, max_size=130), st.sampled_from([2.0**-4, 2.0**10]))
+@given(
+    st.lists(st.integers(0, 300).map(lambda number: number + 0.3), min_size=100, max_size=130),
+    st.sampled_from([2.0**-4, 2.0**10]),
+)
 def test_the_unit_does_not_matter(values: list[float], factor: float) -> None:
-    """Requests or thousands of them: what is expected changes with the unit, and a score does not."""
+    """Of what is measured, not counted: what is expected changes with the unit, and a score does not."""
     one, other = LearnedNormal(STEP_S), LearnedNormal(STEP_S)
     for step, value in enumerate(values):
         mine, theirs = one.update(step * STEP_S, value), other.update(step * STEP_S, value * factor)
@@ -108,6 +111,16 @@ def test_a_change_is_seen_at_once_and_its_echo_is_silent() -> None:
     assert max(after) < 1
 
 
+def test_one_of_what_is_counted_is_no_surprise() -> None:
+    """A first request after hours without one is chance; a first second of delay is not, nor are many requests."""
+    counted, measured = LearnedNormal(STEP_S), LearnedNormal(STEP_S)
+    for step in range(300):
+        counted.update(step * STEP_S, 0.0)
+        measured.update(step * STEP_S, 0.0 if step else 0.25)
+    assert counted.judge(300 * STEP_S, 1.0).score < 1 < counted.judge(300 * STEP_S, 20.0).score
+    assert measured.judge(300 * STEP_S, 1.0).score > 1
+
+
 def test_a_drop_is_seen_as_a_rise_is() -> None:
     """To nothing, too."""
     assert taught(300).update(300 * STEP_S, 0.0).score > 1
@@ -119,7 +132,7 @@ def test_an_hour_that_is_restless_every_day_is_less_surprising_then() -> None:
     normal, minutes = LearnedNormal(STEP_S), 10 * 1440
     for step in range(minutes):
         noon = step // 60 % 24 == 12
-        normal.update(step * STEP_S, 100.0 + (step * 7919 % 41 - 20 if noon else step % 3))
+        normal.update(step * STEP_S, 100.5 + (step * 7919 % 41 - 20 if noon else step % 3))
     at_noon, at_midnight = again(normal), again(normal)
     assert at_noon.update((minutes + 12 * 60 + 30) * STEP_S, 118.0).score < 1
     assert at_midnight.update((minutes + 30) * STEP_S, 118.0).score > 1
