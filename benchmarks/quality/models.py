@@ -146,19 +146,17 @@ def windowed_gaussian(series: Series) -> Floats:
 
     They are taken in steps of 100 once there are so many. NAB keeps twelve digits of each score.
     """
-    window: list[float] = []
-    waiting: list[float] = []
+    values, start, end = series.values, 0, 0  # the window's
     mean, deviation, scores = 0.0, 1.0, []
-    for value in series.values.tolist():
-        scores.append(round(1 - 0.5 * math.erfc(abs(value - mean) / deviation / math.sqrt(2)), 12) if window else 0.0)
-        if len(window) < GAUSSIAN_WINDOW:
-            window.append(value)
+    for i, value in enumerate(values.tolist()):
+        scores.append(round(1 - 0.5 * math.erfc(abs(value - mean) / deviation / math.sqrt(2)), 12) if end else 0.0)
+        if end - start < GAUSSIAN_WINDOW:
+            end += 1
+        elif i + 1 - end == GAUSSIAN_STEP:
+            start, end = start + GAUSSIAN_STEP, end + GAUSSIAN_STEP
         else:
-            waiting.append(value)
-            if len(waiting) < GAUSSIAN_STEP:
-                continue
-            window, waiting = window[GAUSSIAN_STEP:] + waiting, []
-        mean, deviation = float(np.mean(window)), float(np.std(window)) or 1e-6
+            continue
+        mean, deviation = float(values[start:end].mean()), float(values[start:end].std()) or 1e-6
     return np.array(scores)
 
 

@@ -1,4 +1,4 @@
-"""The reporting view: one report an incident, and fewer from a series that reports all the time."""
+"""The reporting view, as an operator has it: one report an incident, and fewer from what reports all the time."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def scored(models: Sequence[Model], series: Sequence[Series]) -> dict[str, Score
     """The scores of each model, by its name."""
     longest_first = sorted(range(len(series)), key=lambda i: -len(series[i].times))
     found: dict[str, Scored] = {}
-    with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("fork")) as pool:
+    with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("spawn")) as pool:
         for model in models:
             say(f"  {model.name}: {len(series)} series")
             scores = list(pool.map(model.scores, [series[i] for i in longest_first]))

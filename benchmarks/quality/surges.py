@@ -63,7 +63,7 @@ class Surge(NamedTuple):
 
 def run(seed: int = 1, days: int = DAYS) -> list[Table]:
     say("request_surge: clean traffic, surges and real traffic ...")
-    with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("fork")) as pool:
+    with ProcessPoolExecutor(max_workers=os.cpu_count(), mp_context=get_context("spawn")) as pool:
         parts = [pool.submit(_clean, seed, days), pool.submit(_surged, seed), pool.submit(_traces, seed)]
         return [part.result() for part in parts]
 
