@@ -75,8 +75,8 @@ def best_threshold(scored: Iterable[tuple[Series, Floats]], candidates: int = 40
     """The one threshold for all series that would have been best, in hindsight: baselines get it, nobody has it."""
     kept = list(scored)
     every = np.concatenate([scores[np.isfinite(scores)] for _, scores in kept])
-    # the upper tenth decides, and of that the outermost most
-    places = 1 - np.geomspace(1 / len(every), 0.1, candidates)
+    # the upper half decides, and of that the outermost most
+    places = 1 - np.geomspace(1 / len(every), 0.5, candidates)
     limits = np.nextafter(np.unique(np.quantile(every, places)), -np.inf)  # so that the largest, however many, pass
     best = max(limits, key=lambda limit: pooled(tally(series, scores > limit) for series, scores in kept).f1)
     return float(best), pooled(tally(series, scores > best) for series, scores in kept)
