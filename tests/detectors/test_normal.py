@@ -188,6 +188,23 @@ def test_a_lasting_level_becomes_normal_in_hours_that_are_known_too() -> None:
     assert normal.expect((3 * day + lasting - 1) * 600.0).expected == pytest.approx(900.0, rel=0.01)
 
 
+def test_what_has_grown_as_a_whole_has_grown_at_night_too() -> None:
+    """A threefold level is three times the nights as well as the days, not the nights plus what the days have gained."""
+    normal, day = LearnedNormal(600.0), 6 * 24
+
+    def usual(step: int) -> float:
+        return (500.0 if 8 <= step // 6 % 24 < 20 else 100.0) + step % 5
+
+    for step in range(7 * day):
+        normal.update(step * 600.0, usual(step))
+    for step in range(7 * day + 9 * 6, 7 * day + 16 * 6):
+        normal.update(step * 600.0, 3 * usual(step), teach=False)
+    assert normal.expect((7 * day + 15 * 6) * 600.0).expected == pytest.approx(1500.0, rel=0.1)
+    for step in range(7 * day + 16 * 6, 8 * day):
+        normal.update(step * 600.0, 3 * usual(step))
+    assert normal.expect((8 * day - 1) * 600.0).expected == pytest.approx(300.0, rel=0.4)
+
+
 def test_a_daily_season_is_learned() -> None:
     """After some days noon is expected at noon, and a noon at midnight is not."""
     normal = LearnedNormal(600.0)
