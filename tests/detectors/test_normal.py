@@ -189,7 +189,7 @@ def test_a_lasting_level_becomes_normal_in_hours_that_are_known_too() -> None:
 
 
 def test_what_has_grown_as_a_whole_has_grown_at_night_too() -> None:
-    """A threefold level is three times the nights as well as the days, not the nights plus what the days have gained."""
+    """A threefold level is three times the nights as well as the days, not nights plus what the days have gained."""
     normal, day = LearnedNormal(600.0), 6 * 24
 
     def usual(step: int) -> float:
