@@ -34,6 +34,7 @@ from streams.errors import ConfigError, TidegateError, UsageError
 from streams.lines import STDIN
 from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default
 from streams.replay import Replay
+from streams.rule_tests.command import test_app
 from streams.stages import build_stage, encode
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
@@ -50,6 +51,7 @@ app = typer.Typer(
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(test_app, name="test")
 
 
 def main() -> None:

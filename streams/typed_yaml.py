@@ -88,8 +88,8 @@ class Reader:
 
     def __init__(self, report: Report, environ: Mapping[str, str], folder: Path) -> None:
         self.report = report
-        self._environ = environ
-        self._folder = folder
+        self.environ = environ
+        self.folder = folder
 
     def read(self, node: Node, kind: inspect.Type, path: KeyPath) -> Any:
         """The node's value as `kind`, or INVALID."""
@@ -174,14 +174,14 @@ class Reader:
                 self.report.error((*path, name), f"give either {secret} or {name}, not both")
                 continue
             content = self._content(given[name], (*path, name))
-            given[name] = str(self._folder / given[name])
+            given[name] = str(self.folder / given[name])
             if secret in secrets and content is not None:
                 given[secret] = content
         return given
 
     def _content(self, name: str, path: KeyPath) -> Secret | None:
         try:
-            text = (self._folder / name).read_text(encoding="utf-8")
+            text = (self.folder / name).read_text(encoding="utf-8")
         except OSError as error:
             self.report.error(path, f"cannot read '{name}': {error.strerror}")
             return None
@@ -273,7 +273,7 @@ class Reader:
         if node.tag and not str(node.tag).startswith("tag:yaml.org,2002:"):
             self.report.error(path, "a tag has no meaning here; put a value that begins with ! in quotes")
             return None
-        text = scalar(node, self._environ)
+        text = scalar(node, self.environ)
         for name in text.missing:
             self.report.error(path, _unset(name))
         return None if text.missing else text
