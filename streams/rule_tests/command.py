@@ -47,7 +47,7 @@ def rules(
         raise UsageError(f"test rules: expected files of tests, got {missing[0]}, which is none")
     wanted = _pattern(run)
     loaded = [read(str(file), os.environ) for file in files]
-    if wanted and not any(wanted.search(test.name) for file in loaded for test in file.tests):
+    if wanted and not any(file.problems or any(map(wanted.search, _names(file))) for file in loaded):
         raise UsageError(f"test rules: --run {run!r} matches the name of no test")
     console = Console(markup=False, highlight=False, soft_wrap=True)
     passed = True
@@ -57,6 +57,10 @@ def rules(
         if verdicts or file.problems:
             _tell(console, file, verdicts, output)
     sys.exit(0 if passed else 1)
+
+
+def _names(file: Suite) -> list[str]:
+    return [test.name for test in file.tests]
 
 
 def _verdicts(file: Suite, wanted: re.Pattern[str] | None) -> Iterator[tuple[int, Verdict]]:

@@ -41,10 +41,16 @@ class Within(Written):
         text = str(value)
         low, dots, high = text.partition(RANGE)
         if dots:
-            return cls(text, cls._read(low), cls._read(high))
+            return cls._from_to(text, cls._read(low), cls._read(high))
         number = cls._read(text.removeprefix(ABOUT))
         reach = cls._unit(text) / 2 * (1 + CLOSE) if text.startswith(ABOUT) else cls._close(number)
         return cls(text, number - reach, number + reach)
+
+    @classmethod
+    def _from_to(cls, text: str, low: float, high: float) -> Self:
+        if low > high:
+            raise MismatchError(f"expected a range from the smaller to the larger, got {shown(text)}")
+        return cls(text, low, high)
 
     def is_met_by(self, got: object) -> bool:
         return isinstance(got, (int, float)) and not isinstance(got, bool) and self.low <= got <= self.high
@@ -75,9 +81,7 @@ class Number(Within):
 
     @classmethod
     def _read(cls, text: str) -> float:
-        if not math.isfinite(number := float(text)):
-            raise ValueError(text)
-        return number
+        return _finite(text)
 
     @classmethod
     def _unit(cls, text: str) -> float:
@@ -93,12 +97,12 @@ class Moment(Within):
     """A time after the start of the test: `15m5s`, `~15m5s` or `15m..16m`."""
 
     EXPECTED: ClassVar = (
-        "a time after the start, such as 15m5s, ~ and a time for what rounds to it, or a range 15m..16m"
+        "a time after the start, such as 15m5s, ~15m for what rounds to it, or a range such as 15m..16m"
     )
 
     @classmethod
     def _read(cls, text: str) -> float:
-        return float(text) if _LAST.search(text) is None else Seconds.parse(text)
+        return _finite(text) if _LAST.search(text) is None else Seconds.parse(text)
 
     @classmethod
     def _unit(cls, text: str) -> float:
@@ -145,3 +149,9 @@ def number_in(expected: object) -> Number | None:
         return Number.written(expected)
     except ValueError:
         return None
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(text)
+    return number

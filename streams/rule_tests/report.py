@@ -120,9 +120,12 @@ def _value(name: str, value: object) -> str:
 def _object(difference: Difference) -> dict[str, Any]:
     expected, got, wrong = difference
     outcome = "unexpected" if expected is None else "missing" if got is None else "differs" if wrong else "same"
-    written = None if expected is None else {name: _plain(value) for name, value in expected.items()}
-    return {"outcome": outcome, "expected": written, "got": got, "fields": list(wrong)}
+    return {"outcome": outcome, "expected": _plain(expected), "got": _plain(got), "fields": list(wrong)}
 
 
-def _plain(value: object) -> object:
-    return str(value) if isinstance(value, Within) else value
+def _plain(fields: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """With numbers and times as they are written in the file."""
+    if fields is None:
+        return None
+    times = {name: value.text for name, value in fields.items() if isinstance(value, (Seconds, Within))}
+    return {**fields, **times}

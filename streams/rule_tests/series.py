@@ -24,7 +24,6 @@ T = TypeVar("T")
 Numbers = tuple[Fraction, ...]
 
 MOST_PIECES: Final = 100_000  # of a series, its repeats written out
-DECIMAL: Final = re.compile(r"\d{1,15}(?:\.\d{1,15})?", re.ASCII)
 _TOKEN: Final = re.compile(r"[(),]|[^\s(),]+")
 _TIMES: Final = re.compile(r"x(\d{1,6})?", re.ASCII)
 
@@ -67,20 +66,16 @@ def between(piece: Piece[Numbers], share: Fraction) -> Numbers:
 
 
 def parse(text: str, value: Callable[[str], T], *, endless: bool) -> Series[T]:
-    """Read the short-hand; `endless`: whether the last piece may do without a duration. Raises MismatchError."""
+    """Read the short-hand; `value` reads a word of it. Raises MismatchError, and so does `value`.
+
+    `endless`: whether the last piece may do without a duration.
+    """
     parser = _Parser(text, value)
     pieces = parser.whole()
     for number, piece in enumerate(pieces, 1):
         if piece.length_us is None and not (endless and number == len(pieces)):
             raise MismatchError(f"expected 'for' and a duration after each value, got {shown(text)}")
     return Series(pieces)
-
-
-def decimal(text: str) -> Fraction:
-    """An exact number. Raises ValueError."""
-    if DECIMAL.fullmatch(text) is None:
-        raise ValueError(text)
-    return Fraction(text)
 
 
 class _Parser(Generic[T]):
@@ -122,13 +117,9 @@ class _Parser(Generic[T]):
         return pieces * int(times)
 
     def _one(self) -> T:
-        word = self._next()
-        try:
-            value = self._value(word)
-        except MismatchError:
-            raise
-        except ValueError:
-            raise self._expected("a value") from None
+        if not self._next():
+            raise self._expected("a value")
+        value = self._value(self._next())
         self._place += 1
         return value
 

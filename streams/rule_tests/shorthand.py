@@ -10,12 +10,15 @@ from typing import ClassVar, Final, NamedTuple, Self, get_args
 
 from schemas.events import ReplicaState
 from schemas.units import US
-from streams.rule_tests.series import Numbers, Piece, Series, between, decimal, parse
+from streams.rule_tests.series import Numbers, Piece, Series, between, parse
 from streams.values import MismatchError, Written, nearest, shown
 from streams.yaml_lines import Plain
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600}
-_RATE: Final = re.compile(r"(?P<number>[\d.]+)/(?P<unit>[smh])", re.ASCII)
+_DECIMAL: Final = r"(?P<number>\d{1,12}(\.\d{1,12})?)"
+_RATE: Final = re.compile(rf"{_DECIMAL}/(?P<unit>[smh])|0", re.ASCII)
+_NUMBER: Final = re.compile(rf"{_DECIMAL}(?P<share>%)?", re.ASCII)
+_REPLICAS: Final = re.compile(r"(\d{1,6})(?:->(\d{1,6}))?", re.ASCII)
 FINEST_US: Final = 1000  # between two events of a series: above 1 000 a second, one event counts several requests
 MOST_EVENTS: Final = 5_000_000  # of a series
 GOLDEN: Final = 618_034  # millionths: multiples of the golden ratio fall evenly into a range, and never in order
@@ -152,27 +155,30 @@ def _text(value: Plain) -> str:
 
 def _rate(word: str) -> Numbers:
     found = _RATE.fullmatch(word)
-    if found is None and word not in ("0", ""):
-        raise MismatchError(f"expected a rate such as 50/s, 3/m or 5/h, got {shown(word)}")
     if found is None:
-        return (decimal(word),)
-    return (decimal(found["number"]) / _UNITS[found["unit"]],)
+        raise MismatchError(f"expected a rate such as 50/s, 3/m or 5/h, got {shown(word)}")
+    return (Fraction(found["number"] or 0) / _UNITS[found["unit"] or "s"],)
 
 
 def _level(word: str) -> Numbers:
-    low, _, high = word.partition("..")
+    low, dots, high = word.partition("..")
     lowest = _number(low)
-    return (lowest, _number(high) if high else lowest)
+    return (lowest, _number(high) if dots else lowest)
 
 
 def _number(word: str) -> Fraction:
-    share = decimal(word.removesuffix("%"))
-    return share / 100 if word.endswith("%") else share
+    found = _NUMBER.fullmatch(word)
+    if found is None:
+        raise MismatchError(f"expected a number such as 3, 0.5 or 2%, or a range such as 0.2..0.9, got {shown(word)}")
+    return Fraction(found["number"]) / (100 if found["share"] else 1)
 
 
 def _replicas(word: str) -> Numbers:
-    ready, _, target = word.partition("->")
-    return (Fraction(int(ready)), Fraction(int(target or ready)))
+    found = _REPLICAS.fullmatch(word)
+    if found is None:
+        raise MismatchError(f"expected replicas such as 2, or ready->target such as 2->40, got {shown(word)}")
+    ready, target = found.groups()
+    return (Fraction(ready), Fraction(target or ready))
 
 
 def _state(word: str) -> str:
