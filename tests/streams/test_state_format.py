@@ -44,7 +44,7 @@ KNOWN: Final = {
     REQUESTS: (2, "b6d212ad0396"),
     SCALING: (2, "af3737c93956"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (2, "2a8f1a8e08f9"),
+    ROLLUPS: (3, "c4d2da002d9c"),
     FINDINGS: (2, "b8a7ff55d890"),
 }
 
