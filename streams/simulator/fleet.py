@@ -138,18 +138,22 @@ class Fleet:
 
     def bill(self, endpoint: str, start_us: int, end_us: int, share: float = 1.0) -> Emitted:
         """The provider's bill for a period: `share` of what replicas x price makes of it."""
-        profile = self.profiles[self._index[endpoint]]
         estimate_usd = self.meter.cost_usd(endpoint, start_us, end_us)
         cost_usd = round(share * estimate_usd, 6)
         self.meter.credit(Credit(endpoint, start_us, end_us, estimate_usd - cost_usd))
+        return self.line(endpoint, (start_us, end_us), cost_usd, f"{endpoint}/{start_us}")
+
+    def line(self, endpoint: str, period_us: tuple[int, int], cost_usd: float, line_id: str) -> Emitted:
+        """A line of a bill, as the provider has it; a credit is negative."""
+        start_us, end_us = period_us
         line = {
             "endpoint": endpoint,
             "period_start": start_us / US,
             "period_end": end_us / US,
             "cost_usd": cost_usd,
-            "region": profile.region,
+            "region": self.profiles[self._index[endpoint]].region,
             "provider": "aws",
-            "line_id": f"{endpoint}/{start_us}",
+            "line_id": line_id,
         }
         return Emitted(start_us, BILLING, endpoint.encode(), _encode(line))
 
@@ -219,9 +223,9 @@ class Fleet:
             "time": time_us / US,
             "ready_replicas": ready,
             "target_replicas": target,
-            "min_replicas": 1,
+            "min_replicas": profile.min_replicas,
             "max_replicas": _whole(self._cap[i]),
-            "state": _state(ready, target),
+            "state": _state(ready, target, self._cap[i]),
             "region": profile.region,
             "instance": profile.instance,
         }
@@ -296,7 +300,10 @@ def _whole(cap: float) -> int | None:
     return int(cap) if np.isfinite(cap) else None
 
 
-def _state(ready: int, target: int) -> str:
+def _state(ready: int, target: int, cap: float) -> str:
+    """In Hugging Face's words: who was shut down is paused, who went to sleep by itself is scaled to zero."""
     if target == 0:
-        return "paused"
+        return "paused" if cap == 0 else "scaledToZero"
+    if ready == 0:
+        return "initializing"
     return "running" if ready >= target else "updating"
