@@ -24,7 +24,7 @@ class Start(int, Written):
     """When a test begins, in microseconds since the epoch."""
 
     __slots__ = ()
-    EXPECTED: ClassVar = "a time with an offset from UTC, such as 2026-01-05T00:00:00Z"
+    EXPECTED: ClassVar = "a time with an offset from UTC, such as 2024-01-01T00:00:00Z"
 
     @classmethod
     def written(cls, value: Plain) -> Self:
@@ -34,7 +34,7 @@ class Start(int, Written):
         return cls(to_us(read))
 
 
-MONDAY: Final = Start(to_us(datetime(2026, 1, 5, tzinfo=UTC)))
+MONDAY: Final = Start(to_us(datetime(2024, 1, 1, tzinfo=UTC)))
 
 
 class Entry(Struct, frozen=True):

@@ -49,7 +49,7 @@ tests:
 """
 FOUND: Final = """\
 3:17 endpoints.acme/bert.expected_mx: unknown key; did you mean 'expected_max'?
-6:12 tests[0].start: expected a time with an offset from UTC, such as 2026-01-05T00:00:00Z, got 'yesterday'
+6:12 tests[0].start: expected a time with an offset from UTC, such as 2024-01-01T00:00:00Z, got 'yesterday'
 8:39 tests[0].requests[0].series: expected a duration such as 1m30s after 'for', got '5' after '10/s for'
 8:61 tests[0].requests[0].statuss: unknown key; did you mean 'status'?
 10:39 tests[0].scaling[0].series: expected replicas such as 2, or ready->target such as 2->40, got '2->x'
