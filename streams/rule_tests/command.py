@@ -22,11 +22,6 @@ from streams.rule_tests.run import Verdict, judge
 test_app = typer.Typer(help="Unit tests, without a broker.", no_args_is_help=True)
 
 
-@test_app.callback()
-def test() -> None:
-    """Unit tests, without a broker."""
-
-
 @test_app.command()
 def rules(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Tests in YAML, see docs/rule-tests.md.")],
