@@ -66,6 +66,9 @@ class _Builder:
             self._reader.report.error(path, "expected the configuration's keys, or the name of its file")
             return None
         file = self._reader.folder / str(node.value)
+        if not file.is_file():
+            self._reader.report.error(path, f"expected the name of a file, relative to this one, got '{node.value}'")
+            return None
         self._config, problems = configuration.read(file, SETTINGS, self._reader.environ)
         self._elsewhere = [] if self._config else list(problems)
         return None

@@ -130,8 +130,9 @@ def test_a_problem_of_the_configurations_own_file_is_named_there(tmp_path: Path)
     (tmp_path / "tidegate.yaml").write_text("mode: shadow\nendpoint: {}\n")
     (problem,) = suite(tmp_path, f"config: tidegate.yaml\n{SILENT}").problems
     assert (problem.file, problem.line, problem.path) == (str(tmp_path / "tidegate.yaml"), 2, "endpoint")
-    (missing,) = suite(tmp_path, f"config: nowhere.yaml\n{SILENT}").problems
-    assert "not found" in missing.message
+    assert problems(tmp_path, f"config: nowhere.yaml\n{SILENT}") == [
+        "1:9 config: expected the name of a file, relative to this one, got 'nowhere.yaml'"
+    ]
     assert problems(tmp_path, f"config: [1]\n{SILENT}") == [
         "1:1 config: expected the configuration's keys, or the name of its file"
     ]
