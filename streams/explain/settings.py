@@ -1,0 +1,112 @@
+"""Every setting that applied to a finding's subject, with its value and where it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+from msgspec import Struct, structs
+
+from schemas.config import Budget, Config, Endpoint, RuleSettings, Seconds
+from schemas.outputs import Finding
+from streams.origins import Origins
+from streams.typed_yaml import KeyPath, dotted
+
+RULE_PAGE: Final = "docs/rules/{}.md"
+CONFIGURATION_PAGE: Final = "docs/configuration.md"
+_NOT_FACTS: Final = frozenset({"rules", "actions"})  # said elsewhere: they are layers, not values
+
+
+class Setting(Struct, frozen=True):
+    """A key with its value, and where that stands: `tidegate.yaml:12`, or `default (docs/...)`."""
+
+    key: str
+    value: Any
+    origin: str
+    given: bool  # by the file
+
+    @property
+    def name(self) -> str:
+        return self.key.rpartition(".")[2]
+
+
+class Subject(NamedTuple):
+    """What a finding is about, as the configuration knows it."""
+
+    rule: str
+    endpoint: str | None
+    budget: str | None
+
+
+class Values:
+    """Answers where the values of a configuration come from."""
+
+    def __init__(self, config: Config, origins: Origins) -> None:
+        self.config, self.origins = config, origins
+
+    def setting(self, value: Any, layers: Sequence[KeyPath], page: str = CONFIGURATION_PAGE) -> Setting:  # noqa: ANN401 -- of any type
+        """A value, given by the first of the layers that the file has; the last one is the default's name."""
+        origin = self.origins.first(layers)
+        if origin is None:
+            return Setting(dotted(layers[-1]), plain(value), f"default ({page})", given=False)
+        return Setting(dotted(origin.path), plain(value), str(origin), given=True)
+
+    def of_rule(self, subject: Subject) -> list[Setting]:
+        """The rule's settings, as `Config.rule` lays them over each other; none for a rule that is not known."""
+        if subject.rule not in self.config.rules:
+            return []
+        settings = self.config.rule(subject.rule, subject.endpoint, subject.budget)
+        page = RULE_PAGE.format(subject.rule)
+        return [
+            self.setting(value, [(*layer, subject.rule, name) for layer in self._layers(subject)], page)
+            for name, value in _fields(settings)
+        ]
+
+    def of_subject(self, subject: Subject) -> list[Setting]:
+        """What is known of the endpoint, and of the budget."""
+        found: list[Setting] = []
+        if subject.endpoint is not None:
+            known = self.config.endpoint(subject.endpoint)
+            owners: list[KeyPath] = [("endpoints", subject.endpoint), ("defaults",)]
+            found += [self.setting(value, [(*owner, name) for owner in owners]) for name, value in _facts(known)]
+        if subject.budget is not None:
+            budget = self.config.budgets[subject.budget]
+            found += [self.setting(value, [("budgets", subject.budget, name)]) for name, value in _facts(budget)]
+        return found
+
+    def mode(self, endpoint: str) -> Setting:
+        """What may be done to the endpoint."""
+        layers: list[KeyPath] = [("endpoints", endpoint, "mode"), ("defaults", "mode"), ("mode",)]
+        return self.setting(self.config.mode_of(endpoint), layers)
+
+    def _layers(self, subject: Subject) -> list[KeyPath]:
+        """Where a rule's settings may stand, what counts most first."""
+        own: list[KeyPath] = [] if subject.budget is None else [("budgets", subject.budget, "rules")]
+        if subject.endpoint is not None and subject.rule in self.config.endpoint(subject.endpoint).rules:
+            own = [("endpoints", subject.endpoint, "rules"), ("defaults", "rules")]
+        return [*own, ("rules",)]
+
+
+def subject_of(finding: Finding, config: Config) -> Subject:
+    """A budget that has left the configuration is none."""
+    told = finding.evidence.get("budget")
+    budget = next((name for name in (finding.subject, told) if isinstance(name, str) and name in config.budgets), None)
+    return Subject(finding.rule, finding.endpoint, budget)
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 -- in and out, of any type
+    """As JSON holds it; a duration as it is written."""
+    return msgspec.to_builtins(value, enc_hook=lambda one: one.text if isinstance(one, Seconds) else str(one))
+
+
+def _fields(settings: RuleSettings) -> Iterable[tuple[str, Any]]:
+    for field in structs.fields(settings):
+        yield field.encode_name, getattr(settings, field.name)
+
+
+def _facts(known: Endpoint | Budget) -> Iterable[tuple[str, Any]]:
+    for field in structs.fields(known):
+        value = getattr(known, field.name)
+        if field.name not in _NOT_FACTS and field.name != "mode" and value is not None:
+            yield field.encode_name, value
