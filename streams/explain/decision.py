@@ -49,6 +49,8 @@ class Ruling(Struct, frozen=True):
     """A command: what it does, what held it and what says so, and what ends it."""
 
     id: str
+    action: Action
+    endpoint: str
     sentence: str
     issued_at: str
     mode: Mode
@@ -59,8 +61,18 @@ class Ruling(Struct, frozen=True):
     cost: Cost
     expires_at: str | None
     expires_after: Setting
+    restores: str | None  # the id of the command whose place it takes, or that it takes off
     ended: Ending | None
-    in_force: bool  # whether it was, until something ended it
+
+    @property
+    def held_by_safety(self) -> bool:
+        """Whether it was never in force; what its mode holds is followed as if it had been carried out."""
+        return self.held not in IN_FORCE_ALL_THE_SAME
+
+    @property
+    def in_force(self) -> bool:
+        """Whether it was, until something ended it."""
+        return not self.held_by_safety and self.action is not Action.RESTORE
 
 
 def policy_of(finding: Finding, endpoint: str | None, values: Values) -> Policy:
@@ -81,6 +93,8 @@ def ruling(command: Command, ended: Command | None, values: Values) -> Ruling:
     """What there is to say of a command; `ended` is the one that names it in `restores`."""
     return Ruling(
         id=command.id,
+        action=command.action,
+        endpoint=command.endpoint,
         sentence=what_was_done(command),
         issued_at=command.issued_at,
         mode=command.mode,
@@ -91,8 +105,8 @@ def ruling(command: Command, ended: Command | None, values: Values) -> Ruling:
         cost=command.cost,
         expires_at=command.expires_at,
         expires_after=_safety("expires_after", values),
+        restores=command.restores,
         ended=None if ended is None else Ending(ended.id, ended.action, ended.issued_at, ended.reason),
-        in_force=command.held in IN_FORCE_ALL_THE_SAME and command.action is not Action.RESTORE,
     )
 
 
@@ -112,14 +126,14 @@ def _said(values: Values, path: KeyPath) -> str:
 
 
 def _decided_by(held: Held, endpoint: str, values: Values) -> Setting | None:
-    """The word of the configuration that holds the command; None where it is another command that does."""
+    """What the configuration says that holds the command; None where it is its mode, or another command."""
     if held in _SAFETY:
         return _safety(_SAFETY[held], values)
     if held is Held.PROTECTED:
         return _protecting(endpoint, values)
     if held is Held.NO_PROVIDER:
         return values.setting(plain(values.config.overflow.providers), [("overflow", "providers")])
-    return values.mode(endpoint) if held in IN_FORCE_ALL_THE_SAME else None
+    return None
 
 
 def _protecting(endpoint: str, values: Values) -> Setting:

@@ -23,7 +23,7 @@ from streams.narration import printable, short
 
 PIPE_WIDTH: Final = 120  # columns where there is no terminal to ask
 INDENT: Final = 2
-MOST_STEPS: Final = 40  # of the course, that a person is shown
+MOST_STEPS: Final = 20  # of the course, that a person is shown
 MOST_ROWS: Final = 5  # of a list in the evidence
 
 _STYLE: Final = {
@@ -48,10 +48,12 @@ def new_console() -> Console:
 
 
 def show(told: Explanation, console: Console) -> None:
-    for title, body in _sections(told, console):
-        if title:
-            console.print(Text(title, "bold underline"))
-        console.print(Padding(Group(*body), (0, 0, 1, INDENT if title else 0)))
+    with console.capture() as captured:
+        for title, body in _sections(told, console):
+            if title:
+                console.print(Text(f"\n{title}", "bold"))
+            console.print(Padding(Group(*body), (0, 0, 0, INDENT if title else 0)))
+    console.file.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
 
 
 def _sections(told: Explanation, console: Console) -> Iterator[tuple[str, Iterator[RenderableType]]]:
@@ -155,8 +157,8 @@ def _no_command(policy: Policy | None) -> str:
     if policy is None or policy.action is None:
         return "No command came of it."
     return (
-        "No command came of it: the evidence says of nothing how far to go, a brake was in force already,"
-        " or the command is not among what was read."
+        "No command came of it: the evidence does not say how far to go, nothing was left to brake,"
+        " a brake was in force already, or the command is not among what was read."
     )
 
 
@@ -169,8 +171,15 @@ def _course(course: Sequence[Step]) -> Iterator[RenderableType]:
             if number == half:
                 table.add_row("...", "", "", f"{left_out:,} more (--output json has all)")
             continue
-        table.add_row(*_cells(step.at, step.kind, short(step.id), step.sentence))
+        table.add_row(*_cells(step.at, step.kind, short(step.id), _said(step)))
     yield table
+
+
+def _said(step: Step) -> str:
+    """A finding says the same again and again: of its course the numbers are enough."""
+    if step.value is None or step.threshold is None:
+        return step.sentence
+    return f"{step.what}, {step.severity}: {figure(step.value)}, limit {figure(step.threshold)}"
 
 
 def _measure(value: float | None, unit: str) -> str:
@@ -187,7 +196,9 @@ def _brief(value: Any) -> str:  # noqa: ANN401 -- evidence and settings may be a
         return ", ".join(f"{name} {_brief(one)}" for name, one in value.items())
     if isinstance(value, list):
         return ", ".join(map(_brief, value)) or "none"
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, str):
+        return value
+    return "-" if value is None else orjson.dumps(value).decode()
 
 
 def _line(text: str) -> Text:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from math import isfinite
 from typing import Final, NamedTuple
 
 from rich.text import Text
@@ -20,8 +19,11 @@ from schemas.units import US, from_rfc3339, rfc3339
 
 HEIGHT: Final = 8  # rows of the picture itself
 NARROWEST: Final = 12  # columns that a picture must have
-WIDEST: Final = 100
+WIDEST: Final = 80
 ABSURD: Final = 50.0  # times the largest value: a limit there means that nothing is judged
+
+Lines = tuple[float, float | None]  # the limit and the normal of a column
+
 _EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
 _ASCII_EIGHTHS: Final = " ____####"
 _MARKS: Final = {Status.OPEN: "O", Status.RESOLVED: "R"}
@@ -38,6 +40,14 @@ class Ink(NamedTuple):
 
 UNICODE: Final = Ink(_EIGHTHS, "─", "·", "│")
 ASCII: Final = Ink(_ASCII_EIGHTHS, "-", ".", "|")
+
+
+class Sample(NamedTuple):
+    """A value to draw; `is_hot` if it was anomalous."""
+
+    at_us: int
+    value: float
+    is_hot: bool
 
 
 class Scale(NamedTuple):
@@ -62,14 +72,16 @@ class Scale(NamedTuple):
 
 def picture(findings: Sequence[Finding], width: int, ink: Ink = UNICODE) -> list[Text]:
     """The lines of the picture, none wider than `width`; none at all where there is no room for it."""
-    samples = list(_samples(findings))
-    top = _top(findings, [value for _, value in samples])
-    labels = _labels(findings[-1], top) if findings else {}
-    margin = max(map(len, labels.values()), default=0) + 1
-    columns = min(width, WIDEST) - margin - 1
-    if not samples or columns < NARROWEST:
+    if not findings:
         return []
-    scale = Scale(samples[0][0], samples[-1][0], top, columns)
+    samples = [*_before(findings), *(Sample(from_rfc3339(one.at), one.value, one.score > 1) for one in findings)]
+    top = _top(findings, samples)
+    labels = _labels(findings[-1], top)
+    margin = max(map(len, labels.values())) + 1
+    columns = min(width, WIDEST) - margin - 1
+    if columns < NARROWEST:
+        return []
+    scale = Scale(samples[0].at_us, samples[-1].at_us, top, columns)
     rows = _drawn(findings, samples, scale, ink)
     lines = [
         Text(f"{labels.get(row, ''):>{margin}}{ink.edge}").append_text(rows[row]) for row in reversed(range(HEIGHT))
@@ -77,31 +89,31 @@ def picture(findings: Sequence[Finding], width: int, ink: Ink = UNICODE) -> list
     return [*lines, *(Text(" " * (margin + 1) + line) for line in _below(findings, scale, ink))]
 
 
-def _samples(findings: Sequence[Finding]) -> Iterator[tuple[int, float]]:
-    first = next((one for one in findings if _history(one)), None)
-    if first is not None:
-        step_us, values = _history(first)
-        end_us = from_rfc3339(first.at) - step_us * len(values)
-        yield from ((end_us + step_us * n, value) for n, value in enumerate(values[:-1], 1))
-    yield from ((from_rfc3339(one.at), one.value) for one in findings)
+def _before(findings: Sequence[Finding]) -> list[Sample]:
+    """What the first history tells of the time before the episode."""
+    known = (_history(one) for one in findings)
+    begin_us = from_rfc3339(findings[0].at)
+    return [sample for sample in next(filter(None, known), []) if sample.at_us < begin_us]
 
 
-def _history(finding: Finding) -> tuple[int, list[float]]:
-    """Step in microseconds and values; no values where the evidence has none that can be drawn."""
+def _history(finding: Finding) -> list[Sample]:
+    """Empty where the evidence has none that can be drawn."""
     told = finding.evidence.get("history")
     step_s = number(told, "step_s") if isinstance(told, dict) else None
     values = told.get("values") if isinstance(told, dict) else None
     if step_s is None or step_s <= 0 or not isinstance(values, list):
-        return 0, []
-    drawable = all(isinstance(one, int | float) and isfinite(one) for one in values)
-    return round(step_s * US), [float(one) for one in values] if drawable else []
+        return []
+    end_us, step_us = from_rfc3339(finding.at), round(step_s * US)
+    numbers = enumerate(reversed([number({"value": value}, "value") for value in values]))
+    found = [Sample(end_us - n * step_us, value, is_hot=False) for n, value in numbers if value is not None]
+    return found[::-1]
 
 
-def _top(findings: Sequence[Finding], values: Sequence[float]) -> float:
-    highest = max(values, default=0.0)
+def _top(findings: Sequence[Finding], samples: Sequence[Sample]) -> float:
+    highest = max(sample.value for sample in samples)
     lines = [one.threshold for one in findings] + [one.baseline or 0.0 for one in findings]
     seen = [line for line in lines if line <= ABSURD * highest or highest <= 0]
-    return max(highest, *seen, 0.0) * 1.05 or 1.0
+    return max(highest, *seen, 0.0) or 1.0
 
 
 def _labels(last: Finding, top: float) -> dict[int, str]:
@@ -114,31 +126,33 @@ def _labels(last: Finding, top: float) -> dict[int, str]:
     return labels
 
 
-def _drawn(findings: Sequence[Finding], samples: Sequence[tuple[int, float]], scale: Scale, ink: Ink) -> list[Text]:
-    """The rows, lowest first."""
-    limits = _lines(findings, scale)
-    bars: dict[int, float] = {}
-    for at_us, value in samples:
-        column = scale.column(at_us)
-        bars[column] = max(value, bars.get(column, value))
+def _drawn(findings: Sequence[Finding], samples: Sequence[Sample], scale: Scale, ink: Ink) -> list[Text]:
+    """The rows, lowest first. Of the samples of a column the largest is drawn."""
+    bars: dict[int, Sample] = {}
+    for sample in samples:
+        column = scale.column(sample.at_us)
+        bars[column] = max(sample, bars.get(column, sample), key=lambda one: one.value)
     rows = [Text() for _ in range(HEIGHT)]
-    for column in range(scale.columns):
-        limit, normal = limits[column]
-        full = scale.eighths(bars[column]) if column in bars else 0
+    for column, lines in enumerate(_lines(findings, scale)):
         for row, text in enumerate(rows):
-            part = min(8, max(0, full - 8 * row))
-            if part:
-                text.append(ink.bar[part], "red" if bars[column] > limit else "cyan")
-            elif limit <= scale.top and row == scale.row(limit):
-                text.append(ink.limit, "yellow")
-            else:
-                text.append(ink.normal if normal is not None and row == scale.row(normal) else " ", "green")
+            text.append(*_cell(row, bars.get(column), lines, scale, ink))
     return rows
 
 
-def _lines(findings: Sequence[Finding], scale: Scale) -> list[tuple[float, float | None]]:
+def _cell(row: int, bar: Sample | None, lines: Lines, scale: Scale, ink: Ink) -> tuple[str, str]:
+    """What stands in a row of a column, and its style: a bar hides the lines."""
+    part = 0 if bar is None else min(8, max(0, scale.eighths(bar.value) - 8 * row))
+    if bar is not None and part:
+        return ink.bar[part], "red" if bar.is_hot else "cyan"
+    limit, normal = lines
+    if limit <= scale.top and row == scale.row(limit):
+        return ink.limit, "yellow"
+    return (ink.normal, "green") if normal is not None and row == scale.row(normal) else (" ", "")
+
+
+def _lines(findings: Sequence[Finding], scale: Scale) -> list[Lines]:
     """Limit and normal of each column: those of the finding that is the last one by then, before them of the first."""
-    found: list[tuple[float, float | None]] = []
+    found: list[Lines] = []
     ends = [scale.column(from_rfc3339(after.at)) for _, after in pairwise(findings)] + [scale.columns]
     for one, end in zip(findings, ends, strict=True):
         found += [(one.threshold, one.baseline)] * (end - len(found))
@@ -154,5 +168,5 @@ def _below(findings: Sequence[Finding], scale: Scale, ink: Ink) -> Iterator[str]
     begin, end = clock(rfc3339(scale.begin_us)), clock(rfc3339(scale.end_us))[11:]
     room = scale.columns - len(begin) - len(end)
     yield f"{begin}{' ' * room}{end}" if room > 1 else begin[11:][: scale.columns]
-    legend = f"{ink.bar[8]} value  {ink.limit} limit  {ink.normal} normal  O opened  R resolved"
-    yield legend[: scale.columns]
+    normal = "" if findings[-1].baseline is None else f"  {ink.normal} normal"
+    yield f"{ink.bar[8]} value  {ink.limit} limit{normal}  O opened  R resolved"[: scale.columns]

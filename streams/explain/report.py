@@ -95,7 +95,7 @@ def explain(case: Case, config: Config, origins: Origins) -> Explanation:
         sentence=None if finding is None else sentence(finding),
         expected=None if finding is None else _expected(finding, values),
         configured=None if finding is None else _configured(finding, values),
-        policy=None if finding is None else policy_of(finding, finding.endpoint, values),
+        policy=None if finding is None else policy_of(finding, _acted_on(case) or finding.endpoint, values),
         commands=tuple(ruling(command, case.trail.later.get(command.id), values) for command in _commands(case)),
         course=tuple(map(_step, course)),
         findings=tuple(case.trail.findings()),
@@ -109,6 +109,12 @@ def _explained(case: Case) -> Finding | None:
     if isinstance(word, Command | Alert):
         word = words.get(word.finding_id)
     return word if isinstance(word, Finding) else next(iter(case.trail.findings()), None)
+
+
+def _acted_on(case: Case) -> str | None:
+    """The endpoint of a command."""
+    word = case.trail.words.get(case.named.id)
+    return word.endpoint if isinstance(word, Command) else None
 
 
 def _commands(case: Case) -> list[Command]:

@@ -19,45 +19,62 @@ def ruled(ruling: Ruling) -> dict[str, str]:
 def _said(ruling: Ruling) -> Iterator[tuple[str, str]]:
     yield "what", ruling.sentence
     yield "held", _held(ruling)
-    yield "mode", f"{ruling.mode.value}; now {_given(ruling.mode_now)}"
+    yield "mode", _mode(ruling)
     yield "money", _money(ruling.cost)
+    yield "before", _before(ruling)
     yield "expires", _expires(ruling)
     yield "ended", _ended(ruling)
 
 
 def _held(ruling: Ruling) -> str:
-    if ruling.held is None or ruling.because is None:
+    if ruling.because is None:
         return ""
-    by = "" if ruling.decided_by is None else f": {_given(ruling.decided_by)}"
-    return f"{ruling.held.value}, {ruling.because}{by}"
+    return ruling.because if ruling.decided_by is None else f"{ruling.because}: {_given(ruling.decided_by)}"
+
+
+def _mode(ruling: Ruling) -> str:
+    """What a safety stage held is published in mode `shadow`, whatever the endpoint's mode is."""
+    now = ruling.mode_now
+    if ruling.held_by_safety or now.value == ruling.mode:
+        return _given(now)
+    return f"{ruling.mode.value}; the configuration now says {_given(now)}"
 
 
 def _given(setting: Setting) -> str:
-    """`mode auto (tidegate.yaml:3)`."""
-    value = setting.value if isinstance(setting.value, str | int | float) else "as listed"
-    return f"{setting.key} {value} ({setting.origin})"
+    """`mode: auto (tidegate.yaml:3)`."""
+    value = "" if isinstance(setting.value, list) else f": {setting.value}"
+    return f"{setting.key}{value} ({setting.origin})"
 
 
 def _money(cost: Cost) -> str:
     amounts = {
         "saves {} per hour": cost.saves_usd_per_hour,
-        "it costs {} per hour": cost.rate_usd_per_hour,
+        "at a rate of {} per hour": cost.rate_usd_per_hour,
         "spent {}": cost.spend_usd,
-        "of {}": cost.budget_usd,
+        "allowed {}": cost.budget_usd,
     }
     return ", ".join(text.format(usd(amount)) for text, amount in amounts.items() if amount is not None)
+
+
+def _before(ruling: Ruling) -> str:
+    if ruling.restores is None:
+        return ""
+    how = "takes off" if ruling.action is Action.RESTORE else "takes the place of"
+    return f"it {how} command {short(ruling.restores)}"
 
 
 def _expires(ruling: Ruling) -> str:
     if ruling.expires_at is None or not ruling.in_force:
         return ""
-    return f"{ruling.expires_at} unless it is renewed; {_given(ruling.expires_after)} after it was issued"
+    return f"{ruling.expires_at} unless it is renewed, {_given(ruling.expires_after)}"
 
 
 def _ended(ruling: Ruling) -> str:
+    if ruling.held_by_safety:
+        return "it was never in force; tried again at each update of the episode"
     if not ruling.in_force:
-        return "" if ruling.held is None else "it was never in force; tried again at each update of the episode"
+        return ""
     if ruling.ended is None:
-        return "not yet, as far as was read: the end of the episode restores it, or its expiry"
-    how = "restored" if ruling.ended.action is Action.RESTORE else f"a new {ruling.ended.action.value} took its place"
-    return f"{ruling.ended.at}, {how} by command {short(ruling.ended.id)} ({ruling.ended.reason})"
+        return "not as far as was read: the end of the episode restores it, or its expiry"
+    how = "restored" if ruling.ended.action is Action.RESTORE else f"a {ruling.ended.action.value} took its place"
+    return f"{ruling.ended.at}, {how}: command {short(ruling.ended.id)}, {ruling.ended.reason}"
