@@ -1,14 +1,12 @@
 """`tidegate explain ID`."""
 
-# ruff: noqa: PLC0415  (Kafka takes a moment to import, and a file needs none)
+# ruff: noqa: T201, PLC0415  (printing is what a command line is for; Kafka takes a moment to import)
 
 from __future__ import annotations
 
 import re
-import sys
 from typing import Annotated, Final
 
-import msgspec
 import typer
 
 from schemas.config import Config, Seconds
@@ -19,7 +17,7 @@ from streams.explain.report import Case, explain
 from streams.explain.search import Named, Search, Trail
 from streams.explain.settings import plain
 from streams.explain.sources import FileSource, Source
-from streams.narration import printable
+from streams.narration import as_json, printable
 from streams.options import ConfigFile, Output, OutputForm, load_traced_or_default
 
 SHORTEST: Final = 6  # digits that name an id
@@ -65,7 +63,7 @@ def explain_id(
     case = _found(_source(source, loaded, timeout), prefix)
     told = explain(case, loaded, origins)
     if output is Output.JSON:
-        sys.stdout.buffer.write(msgspec.json.encode(plain(told)) + b"\n")
+        print(as_json(plain(told)))
         return
     show(told, new_console())
 

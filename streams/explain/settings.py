@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
+import orjson
 from msgspec import Struct, structs
 
 from schemas.config import Budget, Config, Endpoint, RuleSettings, Seconds
@@ -97,7 +98,11 @@ def subject_of(finding: Finding, config: Config) -> Subject:
 
 def plain(value: Any) -> Any:  # noqa: ANN401 -- in and out, of any type
     """As JSON holds it; a duration as it is written."""
-    return msgspec.to_builtins(value, enc_hook=lambda one: one.text if isinstance(one, Seconds) else str(one))
+    return orjson.loads(msgspec.json.encode(value, enc_hook=_written))
+
+
+def _written(value: object) -> str:
+    return value.text if isinstance(value, Seconds) else str(value)
 
 
 def _fields(settings: RuleSettings) -> Iterable[tuple[str, Any]]:
