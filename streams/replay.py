@@ -72,13 +72,21 @@ class Replay:
         for clock_us, _, _, value in emitted:
             if clock_us // US > second:
                 second = clock_us // US
-                overdue = actions.overdue(clock_us)
-                if overdue is not None:
-                    yield from actions.apply_value(overdue)
-            findings = budgets.apply_value(value) if isinstance(value, Rollup) else [value]
-            for finding in findings:
+                yield from _passed(clock_us, budgets, actions)
+            for finding in budgets.apply_value(value) if isinstance(value, Rollup) else [value]:
                 yield finding
                 yield from actions.apply_value(finding)
+
+
+def _passed(clock_us: int, budgets: BudgetStage, actions: ActionStage) -> Iterator[Finding | Command | Alert]:
+    """What the worker would learn from the wall clock, which here is the clock of the events."""
+    overdue = actions.overdue(clock_us)
+    if overdue is not None:
+        yield from actions.apply_value(overdue)
+    for rollup in budgets.overdue(clock_us):
+        for finding in budgets.apply_value(rollup):
+            yield finding
+            yield from actions.apply_value(finding)
 
 
 def _stage(topic: str, config: Config) -> CoreStage:

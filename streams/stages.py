@@ -16,7 +16,16 @@ import numpy as np
 import orjson
 
 from actions import ActionFold
-from detectors import BillingFold, BudgetFold, RequestFold, ScalingFold, budget_rules, request_rules, scaling_rules
+from detectors import (
+    BillingFold,
+    BudgetFold,
+    RequestFold,
+    ScalingFold,
+    budget_rules,
+    fleet_rules,
+    request_rules,
+    scaling_rules,
+)
 from detectors.budgets import AccountState, BudgetState
 from detectors.requests import EndpointState, RequestPosition
 from detectors.scaling import ScalingPosition, ScalingState
@@ -24,7 +33,7 @@ from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.decode import Decoded, Decoder, Unreadable, bad_event, parse
 from schemas.events import BadEvent, Billing, Request, Scaling
-from schemas.outputs import Alert, Command, Finding, MoneyRollup, Rollup
+from schemas.outputs import Alert, Command, Finding, Rollup
 from schemas.topics import ALERTS, BILLING, COMMANDS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record
 from schemas.units import US
 from streams.dead_letters import DeadLetters
@@ -154,7 +163,7 @@ class InputStage(CoreStage, Generic[E]):
 class RequestStage(InputStage[Request]):
     """Requests: surges, and roll-ups."""
 
-    state_format = 2
+    state_format = 3
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
         self._fold = RequestFold(config, partition, request_rules())
@@ -211,12 +220,12 @@ class BillingStage(InputStage[Billing]):
 class BudgetStage(CoreStage):
     """Roll-ups: what budgets spend."""
 
-    state_format = 2
+    state_format = 3
 
     def __init__(self, config: Config, partition: int) -> None:
         super().__init__(ROLLUPS, partition)
-        self._reader = _Reader(MoneyRollup)
-        self._fold = BudgetFold(config, budget_rules())
+        self._reader = _Reader(Rollup)
+        self._fold = BudgetFold(config, budget_rules(), fleet_rules())
 
     def fold(self, records: Sequence[Record]) -> Folded:
         repeated = self._fold.repeated
@@ -229,9 +238,16 @@ class BudgetStage(CoreStage):
         counts["events", "repeated"] += self._fold.repeated - repeated
         return Folded(values, +counts)
 
-    def apply_value(self, rollup: MoneyRollup) -> list[Finding]:
+    def apply_value(self, rollup: Rollup) -> list[Finding]:
         """Fold a roll-up that needs no decoding."""
         return self._fold.apply(rollup)
+
+    def tick(self, now_us: int) -> list[Outgoing]:
+        return [self.encode(rollup) for rollup in self.overdue(now_us)]
+
+    def overdue(self, now_us: int) -> list[Rollup]:
+        """The roll-ups that `tick` would write."""
+        return self._fold.overdue(now_us)
 
     def changed(self) -> Iterable[Fact]:
         accounts = self._fold.changed().items()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 import orjson
 from msgspec import Struct, structs
 
-from schemas.config import Budget, Config, Endpoint, RuleSettings, Seconds
+from detectors import RULES
+from detectors.plans import Plans
+from detectors.rule import FleetRule, Rule
+from schemas.config import Budget, Config, Endpoint, RuleSettings, Schedule, Seconds
 from schemas.outputs import Finding
+from schemas.units import US, from_rfc3339
 from streams.origins import Origins
 from streams.typed_yaml import KeyPath, dotted
 
@@ -33,11 +37,12 @@ class Setting(Struct, frozen=True):
 
 
 class Subject(NamedTuple):
-    """What a finding is about, as the configuration knows it."""
+    """What a finding is about, as the configuration knows it, and when (seconds since the epoch)."""
 
     rule: str
-    endpoint: str | None
-    budget: str | None
+    endpoint: str | None = None
+    budget: str | None = None
+    at_s: float = 0.0
 
 
 class Values:
@@ -65,9 +70,10 @@ class Values:
         ]
 
     def of_subject(self, subject: Subject) -> list[Setting]:
-        """What is known of the endpoint, and of the budget."""
+        """What was planned for the endpoint at that moment, and what is known of it and of the budget."""
         found: list[Setting] = []
         if subject.endpoint is not None:
+            found += self._planned(subject.endpoint, subject.at_s)
             known = self.config.endpoint(subject.endpoint)
             owners: list[KeyPath] = [("endpoints", subject.endpoint), ("defaults",)]
             found += [self.setting(value, [(*owner, name) for owner in owners]) for name, value in _facts(known)]
@@ -81,6 +87,13 @@ class Values:
         layers: list[KeyPath] = [("endpoints", endpoint, "mode"), ("defaults", "mode"), ("mode",)]
         return self.setting(self.config.mode_of(endpoint), layers)
 
+    def _planned(self, endpoint: str, at_s: float) -> Iterator[Setting]:
+        """Of the schedules that held."""
+        for index, schedule in enumerate(self.config.schedules):
+            if schedule.covers(endpoint) and Plans([schedule]).any_holds(at_s):
+                for name, value in _facts(schedule):
+                    yield self.setting(value, [("schedules", index, name)])
+
     def _layers(self, subject: Subject) -> list[KeyPath]:
         """Where a rule's settings may stand, what counts most first."""
         own: list[KeyPath] = [] if subject.budget is None else [("budgets", subject.budget, "rules")]
@@ -91,9 +104,11 @@ class Values:
 
 def subject_of(finding: Finding, config: Config) -> Subject:
     """A budget that has left the configuration is none."""
-    told = finding.evidence.get("budget")
-    budget = next((name for name in (finding.subject, told) if isinstance(name, str) and name in config.budgets), None)
-    return Subject(finding.rule, finding.endpoint, budget)
+    told = [finding.subject, finding.evidence.get("budget")]
+    if finding.endpoint is not None and issubclass(RULES.get(finding.rule, Rule), FleetRule):
+        told += config.budgets_of(finding.endpoint)  # the first one owns it
+    budget = next((name for name in told if isinstance(name, str) and name in config.budgets), None)
+    return Subject(finding.rule, finding.endpoint, budget, from_rfc3339(finding.at) / US)
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 -- in and out, of any type
@@ -110,7 +125,7 @@ def _fields(settings: RuleSettings) -> Iterable[tuple[str, Any]]:
         yield field.encode_name, getattr(settings, field.name)
 
 
-def _facts(known: Endpoint | Budget) -> Iterable[tuple[str, Any]]:
+def _facts(known: Endpoint | Budget | Schedule) -> Iterable[tuple[str, Any]]:
     for field in structs.fields(known):
         value = getattr(known, field.name)
         if field.name not in _NOT_FACTS and field.name != "mode" and value is not None:

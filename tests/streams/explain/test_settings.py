@@ -35,6 +35,9 @@ budgets:
     daily_usd: 240
     endpoints: ["acme/*"]
     rules: {hourly_spend: {for: 2m}}
+schedules:
+  - {cron: "0 9 * * 6", for: 1h, expected_ratio: 3}
+  - {cron: "0 9 * * 1", for: 2h, expected_max: 20, endpoints: [acme/bert]}
 """
 
 
@@ -114,6 +117,23 @@ def test_the_mode_has_the_line_that_decides_it(values: Values, endpoint: str, li
     """The endpoint's, else that of `defaults`, else the global one."""
     found = values.mode(endpoint)
     assert (found.value, found.origin.rpartition(":")[2]) == (mode, line)
+
+
+def test_a_schedule_is_told_while_it_holds(values: Values) -> None:
+    """What is planned for the endpoint counts as long as the launch lasts, and only for whom it is planned."""
+    monday_9 = 1_795_424_400.0  # 2026-11-23T09:00:00Z
+    planned = {"schedules[1].cron", "schedules[1].for", "schedules[1].endpoints"}
+    planned |= {"schedules[1].timezone", "schedules[1].expected_max"}
+    for at_s, endpoint, keys in [
+        (monday_9 + 60, "acme/bert", planned),
+        (monday_9 - 60, "acme/bert", set()),
+        (monday_9 + 7200, "acme/bert", set()),
+        (monday_9 + 60, "acme/plain", set()),
+    ]:
+        found = lines(values.of_subject(Subject("runaway_replicas", endpoint, at_s=at_s)))
+        assert {key for key in found if key.startswith("schedules")} == keys
+    found = lines(values.of_subject(Subject("runaway_replicas", "acme/bert", at_s=monday_9)))
+    assert found["schedules[1].expected_max"] == (20, "21")
 
 
 def test_without_a_file_all_is_default() -> None:
