@@ -130,11 +130,14 @@ def _configured(configured: Configured, expected: Expected | None) -> Iterator[R
             "bold yellow",
         )
     spec = Specification() if expected is None else Specification(expected.rule_says, expected.fires_when)
-    table = _table("setting", "value", "from", "")
+    table = _table("setting", "value", "from")
     for setting in (*configured.settings, *configured.facts):
-        counts = "in the formula" if spec.names(setting.name) else ""
-        table.add_row(*_cells(setting.key, _brief(setting.value), setting.origin, counts))
+        name = f"{setting.name} *" if spec.names(setting.name) else setting.name
+        origin = f"{setting.origin} ({setting.key})" if setting.given else setting.origin
+        table.add_row(*_cells(name, _brief(setting.value), origin))
     yield table
+    if spec.fires_when:
+        yield _line("* is in the formula")
 
 
 def _decided(told: Explanation) -> Iterator[RenderableType]:
@@ -163,7 +166,7 @@ def _no_command(policy: Policy | None) -> str:
 
 
 def _course(course: Sequence[Step]) -> Iterator[RenderableType]:
-    table = _table("time", "", "id", "what it says")
+    table = _table("time (UTC)", "", "id", "what it says", fixed=3)
     half = MOST_STEPS // 2
     left_out = len(course) - MOST_STEPS
     for number, step in enumerate(course):
@@ -171,7 +174,7 @@ def _course(course: Sequence[Step]) -> Iterator[RenderableType]:
             if number == half:
                 table.add_row("...", "", "", f"{left_out:,} more (--output json has all)")
             continue
-        table.add_row(*_cells(step.at, step.kind, short(step.id), _said(step)))
+        table.add_row(*_cells(step.at[:19].replace("T", " "), step.kind, short(step.id), _said(step)))
     yield table
 
 
@@ -218,8 +221,9 @@ def _pairs(rows: Mapping[str, str]) -> Table:
     return table
 
 
-def _table(*names: str) -> Table:
+def _table(*names: str, fixed: int = 1) -> Table:
+    """The first columns are `fixed`: on one line each."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in names:
-        table.add_column(name, overflow="fold")
+    for number, name in enumerate(names):
+        table.add_column(name, overflow="fold", no_wrap=number < fixed)
     return table

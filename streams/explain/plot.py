@@ -7,7 +7,7 @@ Each finding is a bar, at its time; before them come the values of `evidence["hi
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Final, NamedTuple
 
 from rich.text import Text
@@ -132,11 +132,16 @@ def _drawn(findings: Sequence[Finding], samples: Sequence[Sample], scale: Scale,
     for sample in samples:
         column = scale.column(sample.at_us)
         bars[column] = max(sample, bars.get(column, sample), key=lambda one: one.value)
-    rows = [Text() for _ in range(HEIGHT)]
-    for column, lines in enumerate(_lines(findings, scale)):
-        for row, text in enumerate(rows):
-            text.append(*_cell(row, bars.get(column), lines, scale, ink))
-    return rows
+    columns = list(enumerate(_lines(findings, scale)))
+    return [
+        _row([_cell(row, bars.get(column), lines, scale, ink) for column, lines in columns]) for row in range(HEIGHT)
+    ]
+
+
+def _row(cells: Sequence[tuple[str, str]]) -> Text:
+    """Cells of one style that stand side by side are written at one go."""
+    runs = groupby(cells, key=lambda cell: cell[1])
+    return Text.assemble(*(("".join(char for char, _ in run), style) for style, run in runs))
 
 
 def _cell(row: int, bar: Sample | None, lines: Lines, scale: Scale, ink: Ink) -> tuple[str, str]:
