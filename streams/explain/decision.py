@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from actions import policy
+from actions import policy as policies
 from actions.safety import IN_FORCE_ALL_THE_SAME
 from actions.wording import HELD_BECAUSE, what_was_done
 from schemas.config import Config
@@ -34,6 +34,10 @@ class Policy(Struct, frozen=True):
     severity: str
     action: Action | None
     origin: str
+
+    def __str__(self) -> str:
+        action = "nothing but an alert" if self.action is None else self.action.value
+        return f"at severity {self.severity}: {action}, {self.origin}"
 
 
 class Ending(Struct, frozen=True):
@@ -63,6 +67,7 @@ class Ruling(Struct, frozen=True):
     expires_after: Setting
     restores: str | None  # the id of the command whose place it takes, or that it takes off
     ended: Ending | None
+    policy: Policy | None
 
     @property
     def held_by_safety(self) -> bool:
@@ -80,16 +85,16 @@ def policy_of(finding: Finding, endpoint: str | None, values: Values) -> Policy:
     config, rule, severity = values.config, finding.rule, finding.severity
     own = None if endpoint is None else config.endpoint(endpoint).actions.get(rule)
     if endpoint is None or own is None:
-        response = policy.ladder(config, rule).get(severity, "none")
+        response = policies.ladder(config, rule).get(severity, "none")
         action = None if response == "none" else Action(response)
         return Policy(severity, action, _origin_of_ladder(config, finding, values))
     said = values.setting(own, [("endpoints", endpoint, "actions", rule), ("defaults", "actions", rule)])
-    action = policy.respond(config, rule, severity, endpoint)
+    action = policies.respond(config, rule, severity, endpoint)
     from_which = "" if action is not None or own == "none" else ", at the severities at which the rule acts by itself"
     return Policy(severity, action, f"{said.key}: {own} ({said.origin}){from_which}")
 
 
-def ruling(command: Command, ended: Command | None, values: Values) -> Ruling:
+def ruling(command: Command, ended: Command | None, policy: Policy | None, values: Values) -> Ruling:
     """What there is to say of a command; `ended` is the one that names it in `restores`."""
     return Ruling(
         id=command.id,
@@ -107,6 +112,7 @@ def ruling(command: Command, ended: Command | None, values: Values) -> Ruling:
         expires_after=_safety("expires_after", values),
         restores=command.restores,
         ended=None if ended is None else Ending(ended.id, ended.action, ended.issued_at, ended.reason),
+        policy=None if command.action is Action.RESTORE else policy,
     )
 
 

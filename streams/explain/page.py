@@ -142,17 +142,12 @@ def _configured(configured: Configured, expected: Expected | None) -> Iterator[R
 
 def _decided(told: Explanation) -> Iterator[RenderableType]:
     if told.policy is not None:
-        yield _line(_policy(told.policy))
+        yield _line(f"The policy {told.policy}")
     for ruling in told.commands:
         yield _line(f"{ruling.issued_at}  command {short(ruling.id)}")
-        yield Padding(_pairs(ruled(ruling)), (0, 0, 0, INDENT))
+        yield Padding(_pairs(ruled(ruling, told.policy)), (0, 0, 0, INDENT))
     if not told.commands:
         yield _line(_no_command(told.policy))
-
-
-def _policy(policy: Policy) -> str:
-    action = "nothing but an alert" if policy.action is None else policy.action.value
-    return f"The policy at severity {policy.severity}: {action}, {policy.origin}"
 
 
 def _no_command(policy: Policy | None) -> str:

@@ -95,8 +95,8 @@ def explain(case: Case, config: Config, origins: Origins) -> Explanation:
         sentence=None if finding is None else sentence(finding),
         expected=None if finding is None else _expected(finding, values),
         configured=None if finding is None else _configured(finding, values),
-        policy=None if finding is None else policy_of(finding, _acted_on(case) or finding.endpoint, values),
-        commands=tuple(ruling(command, case.trail.later.get(command.id), values) for command in _commands(case)),
+        policy=None if finding is None else policy_of(finding, finding.endpoint, values),
+        commands=tuple(_ruling(command, finding, case.trail, values) for command in _commands(case)),
         course=tuple(map(_step, course)),
         findings=tuple(case.trail.findings()),
     )
@@ -111,16 +111,20 @@ def _explained(case: Case) -> Finding | None:
     return word if isinstance(word, Finding) else next(iter(case.trail.findings()), None)
 
 
-def _acted_on(case: Case) -> str | None:
-    """The endpoint of a command."""
-    word = case.trail.words.get(case.named.id)
-    return word.endpoint if isinstance(word, Command) else None
-
-
 def _commands(case: Case) -> list[Command]:
-    """The one that was asked for comes alone."""
+    """The one that was asked for comes alone, and so does the one that an alert tells of."""
     word = case.trail.words.get(case.named.id)
+    if isinstance(word, Alert):
+        word = case.trail.words.get(word.command_id or "")
     return [word] if isinstance(word, Command) else case.trail.commands()
+
+
+def _ruling(command: Command, finding: Finding | None, trail: Trail, values: Values) -> Ruling:
+    """With the policy for its own endpoint and the severity of its own finding; `finding` where that is not there."""
+    word = trail.words.get(command.finding_id)
+    own = word if isinstance(word, Finding) else finding
+    policy = None if own is None else policy_of(own, command.endpoint, values)
+    return ruling(command, trail.later.get(command.id), policy, values)
 
 
 def _expected(finding: Finding, values: Values) -> Expected:

@@ -6,18 +6,19 @@ from collections.abc import Iterator
 
 from actions.wording import usd
 from schemas.outputs import Action, Cost
-from streams.explain.decision import Ruling
+from streams.explain.decision import Policy, Ruling
 from streams.explain.settings import Setting
 from streams.narration import short
 
 
-def ruled(ruling: Ruling) -> dict[str, str]:
-    """What there is to say of it, in the order in which it is asked."""
-    return {name: text for name, text in _said(ruling) if text}
+def ruled(ruling: Ruling, policy: Policy | None = None) -> dict[str, str]:
+    """What there is to say of it, in the order in which it is asked; its policy, if it is not the one that was told."""
+    return {name: text for name, text in _said(ruling, policy) if text}
 
 
-def _said(ruling: Ruling) -> Iterator[tuple[str, str]]:
+def _said(ruling: Ruling, policy: Policy | None) -> Iterator[tuple[str, str]]:
     yield "what", ruling.sentence
+    yield "policy", "" if ruling.policy in (policy, None) else str(ruling.policy)
     yield "held", _held(ruling)
     yield "mode", _mode(ruling)
     yield "money", _money(ruling.cost)

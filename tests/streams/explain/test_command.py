@@ -11,14 +11,16 @@ import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
+from actions import ActionFold
 from actions.wording import figure
 from detectors import SETTINGS
 from schemas.outputs import Alert, Command, Finding
 from schemas.topics import ALERTS, COMMANDS, FINDINGS
+from schemas.units import from_rfc3339
 from streams import broker, configuration, topics
 from streams.cli import app
 from streams.stages import encode
-from tests.actions.findings import later, resolved, surge
+from tests.actions.findings import later, resolved, spend, surge
 from tests.streams.explain.test_search import played
 from tests.streams.test_replay import billing, replayed, requests, saved, scaling
 
@@ -269,6 +271,47 @@ def explained(file: Path, *arguments: str) -> dict[str, Any]:
     assert done.exit_code == 0, done.output
     found: dict[str, Any] = json.loads(done.stdout)
     return found
+
+
+def test_an_alert_tells_of_its_command_alone(folder: Folder, tmp_path: Path) -> None:
+    """And of the finding that it is about."""
+    words = played(surge("acme/a", 0), resolved(surge("acme/a", 0), 120))
+    log = tmp_path / "alerts.ndjson"
+    log.write_bytes(b"".join(encode(word) + b"\n" for word in words))
+    (throttled,) = (word for word in words if isinstance(word, Alert) and word.command_id is not None)
+    fields = json.loads(folder.run(throttled.id, "--from", str(log), "-o", "json").stdout)
+    assert fields["kind"] == "alert"
+    assert fields["finding"]["id"] == throttled.finding_id
+    assert [command["id"] for command in fields["commands"]] == [throttled.command_id]
+    kinds = [step["kind"] for step in fields["course"]]
+    assert kinds == ["finding", "command", "alert", "alert", "finding", "command", "alert"]
+
+
+def test_an_endpoint_of_a_budget_may_have_a_policy_of_its_own(tmp_path: Path) -> None:
+    """It stands beside its command; where it is the budget's, it is not said again."""
+    config = tmp_path / "own.yaml"
+    config.write_text("mode: auto\nendpoints:\n  acme/a: {actions: {hourly_spend: shutdown}}\n")
+    loaded = configuration.load(config, SETTINGS, {})
+    found = spend(0, [("acme/a", 10, 2.0), ("acme/b", 10, 2.0)], value=100.0, threshold=1.0)
+    fold = ActionFold(loaded)
+    words = [found, *fold.apply(found, from_rfc3339(found.at))]
+    log = tmp_path / "budget.ndjson"
+    log.write_bytes(b"".join(encode(word) + b"\n" for word in words))
+    done = CliRunner().invoke(app, ["explain", found.id, "--from", str(log), "-c", str(config)], env={"COLUMNS": "250"})
+    decided = section(done.stdout, "What was decided")
+    own = f"at severity critical: shutdown, endpoints.acme/a.actions.hourly_spend: shutdown ({config}:3)"
+    assert decided[0] == "The policy at severity critical: throttle, as shipped (docs/actions.md)"
+    assert [line for line in decided if line.startswith("policy ")] == [f"policy {own}"]
+
+
+def test_a_broker_that_is_away_is_given_up_in_time(tmp_path: Path) -> None:
+    """As `--timeout` says; the message names it."""
+    file = tmp_path / "tidegate.yaml"
+    file.write_text('kafka: {bootstrap_servers: "127.0.0.1:1"}')
+    done = CliRunner().invoke(app, ["explain", "123456", "--config", str(file), "--timeout", "0s"])
+    assert getattr(done.exception, "exit_code", 0) == 1
+    assert str(done.exception).startswith("stopped after 0s, 0 records into control.findings.v1")
+    assert "--timeout gives more time" in str(done.exception)
 
 
 @pytest.mark.kafka

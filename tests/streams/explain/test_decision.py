@@ -130,7 +130,7 @@ def test_what_is_told_is_what_the_policy_answers(load: Load, rule: str, severity
 def test_what_holds_a_command_has_its_line(load: Load, held: Held, endpoint: str, expected: str) -> None:
     """In the words of the alert, with the setting that the stage asked."""
     values = load(FILE)
-    told = ruled(ruling(command(endpoint, held), None, values))
+    told = ruled(ruling(command(endpoint, held), None, None, values))
     assert told["held"] == f"{HELD_BECAUSE[held]}: {expected.format(file=values.origins.file)}"
     assert told["ended"].startswith("it was never in force")
     assert "expires" not in told
@@ -139,14 +139,14 @@ def test_what_holds_a_command_has_its_line(load: Load, held: Held, endpoint: str
 @pytest.mark.parametrize("held", list(Held))
 def test_every_reason_is_told(load: Load, held: Held) -> None:
     """A new one would stand there without words."""
-    told = ruling(command(held=held), None, load(FILE))
+    told = ruling(command(held=held), None, None, load(FILE))
     assert told.because
     assert told.held_by_safety == (held not in safety.IN_FORCE_ALL_THE_SAME)
 
 
 def test_the_protected_are_shown_as_a_list_once_none_of_them_matches(load: Load) -> None:
     """The file has changed since."""
-    told = ruled(ruling(command("lab/x", Held.PROTECTED), None, load(FILE)))
+    told = ruled(ruling(command("lab/x", Held.PROTECTED), None, None, load(FILE)))
     assert "safety.protected (" in told["held"]
 
 
@@ -154,10 +154,10 @@ def test_the_mode_is_that_of_the_command_and_has_its_line(load: Load) -> None:
     """Where the configuration now says otherwise, both are told."""
     values = load(FILE)
     file = values.origins.file
-    assert ruled(ruling(command(), None, values))["mode"] == f"mode: auto ({file}:1)"
-    shy = ruling(command("acme/shy", Held.SHADOW), None, values)
+    assert ruled(ruling(command(), None, None, values))["mode"] == f"mode: auto ({file}:1)"
+    shy = ruling(command("acme/shy", Held.SHADOW), None, None, values)
     assert ruled(shy)["mode"] == f"endpoints.acme/shy.mode: shadow ({file}:4)"
-    changed = ruling(command("acme/bert", Held.SHADOW), None, values)
+    changed = ruling(command("acme/bert", Held.SHADOW), None, None, values)
     assert ruled(changed)["mode"] == f"shadow; the configuration now says mode: auto ({file}:1)"
 
 
@@ -169,11 +169,11 @@ def test_what_ended_a_command_is_told(load: Load) -> None:
     """And until then, what will."""
     values, first = load(FILE), command()
     last = restored(first)
-    assert "the end of the episode restores it, or its expiry" in ruled(ruling(first, None, values))["ended"]
-    assert ruled(ruling(first, last, values))["ended"] == (
+    assert "the end of the episode restores it, or its expiry" in ruled(ruling(first, None, None, values))["ended"]
+    assert ruled(ruling(first, last, None, values))["ended"] == (
         f"2026-11-23T09:00:00.000000Z, restored: command {last.id[:8]}, resolved: 40 replicas"
     )
-    told: dict[str, str] = ruled(ruling(last, None, values))
+    told: dict[str, str] = ruled(ruling(last, None, None, values))
     assert told["before"] == f"it takes off command {first.id[:8]}"
     assert "ended" not in told
     assert "expires" not in told
@@ -181,7 +181,7 @@ def test_what_ended_a_command_is_told(load: Load) -> None:
 
 def test_money_and_expiry_are_told(load: Load) -> None:
     """Dollars as dollars, and the setting that the expiry comes from."""
-    told: Ruling = ruling(command(), None, load(FILE))
+    told: Ruling = ruling(command(), None, None, load(FILE))
     assert ruled(told)["money"] == "saves $80.00 per hour"
     expected = "2026-11-23T09:15:00.000000Z unless it is renewed, safety.expires_after: 15m"
     assert ruled(told)["expires"].startswith(expected)
