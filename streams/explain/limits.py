@@ -1,7 +1,7 @@
 """What makes a rule fire, in its own words, and which of the numbers was the limit.
 
 A rule's specification is the docstring of its file (`detectors/rules/`): the first sentence says what is wrong, the
-first indented lines are the formula.
+rest what exactly fires. Its indented lines are formulas; these, and what stands in backticks, name the settings.
 """
 
 from __future__ import annotations
@@ -15,39 +15,40 @@ from typing import Any, Final, NamedTuple
 
 from actions.evidence import number
 from detectors import RULES
+from schemas.config import Seconds
 from schemas.outputs import Finding
 from streams.explain.settings import Setting
 
 _CLOSE: Final = 1e-6  # of the threshold: numbers in evidence are rounded
 _HOURS: Final = 24
 _WORD: Final = re.compile(r"\w+")
+_FORMULA: Final = re.compile(r"^ {4}.*$|`[^`]+`", re.MULTILINE)
 
 
 class Specification(NamedTuple):
     """What a rule says of itself; empty for one that is not known here."""
 
     says: str = ""
-    fires_when: str = ""
+    exactly: str = ""
 
-    def names(self, key: str) -> bool:
-        """Whether the formula has this word in it."""
-        return key in _WORD.findall(self.fires_when)
+    @property
+    def names(self) -> set[str]:
+        """The words that its formulas are made of."""
+        return set(_WORD.findall(" ".join(_FORMULA.findall(self.exactly))))
 
 
 def specification(rule: str) -> Specification:
     known = RULES.get(rule)
     text = None if known is None else sys.modules[known.__module__].__doc__
-    paragraphs = inspect.cleandoc(text or "").split("\n\n")  # without docstrings (python -OO) there is nothing to say
-    says = " ".join(paragraphs[0].split()).partition(": ")[2]
-    formulas = (paragraph for paragraph in paragraphs if paragraph.startswith("    "))
-    return Specification(says, inspect.cleandoc("\n" + next(formulas, "")))
+    first, _, rest = inspect.cleandoc(text or "").partition("\n\n")  # python -OO leaves nothing to say
+    return Specification(" ".join(first.split()).partition(": ")[2], rest)
 
 
 def limit(finding: Finding, settings: Sequence[Setting], facts: Sequence[Setting]) -> str | None:
     """What the threshold is made of, such as `ratio x normal`; None where no simple product gives it."""
-    spec = specification(finding.rule)
-    told = [one for one in (*settings, *facts) if spec.names(one.name)]
-    own = [(one.name, one.value) for one in told if _is_number(one.value)]
+    names = specification(finding.rule).names
+    told = [(one.name, _amount(one.value, finding.unit)) for one in (*settings, *facts) if one.name in names]
+    own = [(name, amount) for name, amount in told if amount is not None]
     daily = next((one.value for one in facts if one.name == "daily_usd"), None)
     for text, value in _candidates(finding, own, daily):
         if isclose(value, finding.threshold, rel_tol=_CLOSE):
@@ -71,5 +72,13 @@ def _highs(finding: Finding) -> Iterable[tuple[str, float]]:
     return [("high (the upper end of normal)", high) for high in found if high is not None]
 
 
-def _is_number(value: Any) -> bool:  # noqa: ANN401 -- a setting may be of any type
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _amount(value: Any, unit: str) -> float | None:  # noqa: ANN401 -- a setting may be of any type
+    """A setting's number in the unit of the finding; a duration is none but in seconds."""
+    if isinstance(value, str) and unit == "s":
+        try:
+            return Seconds.parse(value)
+        except ValueError:
+            return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value * 100 if unit == "%" else value

@@ -108,7 +108,6 @@ def _seen(finding: Finding) -> Iterator[RenderableType]:
 def _expected(expected: Expected) -> Iterator[RenderableType]:
     if expected.rule_says:
         yield _line(f"The rule: {expected.rule_says}")
-        yield Padding(_line(expected.fires_when), (0, 0, 0, INDENT))
     of_what = "" if expected.limit is None else f" = {expected.limit}"
     yield _line(f"The limit: {_measure(expected.threshold, expected.unit)}{of_what}")
     if expected.normal is not None:
@@ -119,6 +118,9 @@ def _expected(expected: Expected) -> Iterator[RenderableType]:
         yield _line(f"The normal at that moment: {_measure(expected.baseline, expected.unit)}")
     else:
         yield _line("Nothing is learned: the limit is fixed.")
+    if expected.specification:
+        yield _line("What exactly fires:")
+        yield Padding(_line(expected.specification), (0, 0, 0, INDENT))
 
 
 def _configured(configured: Configured, expected: Expected | None) -> Iterator[RenderableType]:
@@ -129,15 +131,15 @@ def _configured(configured: Configured, expected: Expected | None) -> Iterator[R
             " Values and places below are those of now.",
             "bold yellow",
         )
-    spec = Specification() if expected is None else Specification(expected.rule_says, expected.fires_when)
+    names = set() if expected is None else Specification(expected.rule_says, expected.specification).names
     table = _table("setting", "value", "from")
     for setting in (*configured.settings, *configured.facts):
-        name = f"{setting.name} *" if spec.names(setting.name) else setting.name
+        name = f"{setting.name} *" if setting.name in names else setting.name
         origin = f"{setting.origin} ({setting.key})" if setting.given else setting.origin
         table.add_row(*_cells(name, _brief(setting.value), origin))
     yield table
-    if spec.fires_when:
-        yield _line("* is in the formula")
+    if names:
+        yield _line("* is in the rule above")
 
 
 def _decided(told: Explanation) -> Iterator[RenderableType]:

@@ -37,7 +37,7 @@ class Expected(Struct, frozen=True):
     """
 
     rule_says: str
-    fires_when: str
+    specification: str
     baseline: float | None
     normal: dict[str, Any] | None
     threshold: float
@@ -133,7 +133,7 @@ def _expected(finding: Finding, values: Values) -> Expected:
     normal = finding.evidence.get("normal")
     return Expected(
         rule_says=spec.says,
-        fires_when=spec.fires_when,
+        specification=spec.exactly,
         baseline=finding.baseline,
         normal=normal if isinstance(normal, dict) else None,
         threshold=finding.threshold,

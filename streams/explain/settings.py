@@ -104,11 +104,17 @@ class Values:
 
 def subject_of(finding: Finding, config: Config) -> Subject:
     """A budget that has left the configuration is none."""
-    told = [finding.subject, finding.evidence.get("budget")]
-    if finding.endpoint is not None and issubclass(RULES.get(finding.rule, Rule), FleetRule):
-        told += config.budgets_of(finding.endpoint)  # the first one owns it
-    budget = next((name for name in told if isinstance(name, str) and name in config.budgets), None)
-    return Subject(finding.rule, finding.endpoint, budget, from_rfc3339(finding.at) / US)
+    return Subject(finding.rule, finding.endpoint, _budget_of(finding, config), from_rfc3339(finding.at) / US)
+
+
+def _budget_of(finding: Finding, config: Config) -> str | None:
+    """The subject itself, or whose endpoint, model or region (`BUDGET/...`) it is."""
+    if finding.endpoint is None:
+        named = [name for name in config.budgets if f"{finding.subject}/".startswith(f"{name}/")]
+        return max(named, key=len, default=None)
+    if not issubclass(RULES.get(finding.rule, Rule), FleetRule):
+        return None
+    return next(iter(config.budgets_of(finding.endpoint)), None)  # the first one owns it
 
 
 def plain(value: Any) -> Any:  # noqa: ANN401 -- in and out, of any type

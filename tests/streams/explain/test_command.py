@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,7 +85,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 
 def section(text: str, title: str) -> list[str]:
     """The lines of a section, without their indentation."""
-    lines = text.split(f"\n{title}\n")[1].split("\n\n", maxsplit=1)[0].splitlines()
+    after = text.partition(f"\n{title}\n")[2]
+    lines = re.split(r"\n\n(?=\S)", after, maxsplit=1)[0].splitlines()
     return [" ".join(line.split()) for line in lines]
 
 

@@ -8,10 +8,12 @@ from typing import Final
 import pytest
 
 from detectors import SETTINGS
+from detectors.rule import FleetRule, RequestRule
 from schemas.config import Budget, Config, Seconds
 from schemas.outputs import Severity
 from streams import configuration
-from streams.explain.limits import limit, specification
+from streams.explain import settings
+from streams.explain.limits import _amount, limit, specification
 from streams.explain.settings import Setting, Subject, Values, plain, subject_of
 from streams.origins import NO_FILE
 from tests.actions.findings import finding, runaway, spend, surge
@@ -49,9 +51,9 @@ def values(tmp_path: Path) -> Values:
     return Values(config, origins)
 
 
-def lines(settings: list[Setting]) -> dict[str, tuple[object, str]]:
+def lines(told: list[Setting]) -> dict[str, tuple[object, str]]:
     """Key -> value, and the line or the page."""
-    return {one.key: (one.value, one.origin.rpartition(":")[2]) for one in settings}
+    return {one.key: (one.value, one.origin.rpartition(":")[2]) for one in told}
 
 
 def test_an_endpoints_settings_come_from_its_own_lines_then_the_defaults_then_the_rules(values: Values) -> None:
@@ -90,9 +92,9 @@ def test_the_values_are_those_that_the_rule_used(
     assert told == {name: plain(value) for name, value in _encoded(used).items()}
 
 
-def _encoded(settings: object) -> dict[str, object]:
-    names = zip(settings.__struct_encode_fields__, settings.__struct_fields__, strict=True)  # type: ignore[attr-defined]
-    return {encoded: getattr(settings, name) for encoded, name in names}
+def _encoded(used: object) -> dict[str, object]:
+    names = zip(used.__struct_encode_fields__, used.__struct_fields__, strict=True)  # type: ignore[attr-defined]
+    return {encoded: getattr(used, name) for encoded, name in names}
 
 
 def test_a_rule_that_is_not_known_here_has_no_settings(values: Values) -> None:
@@ -142,23 +144,36 @@ def test_without_a_file_all_is_default() -> None:
     assert mode == Setting("mode", "shadow", "default (docs/configuration.md)", given=False)
 
 
-def test_the_budget_of_a_finding_is_its_subject_or_in_its_evidence() -> None:
-    """One that has left the configuration is none."""
-    config = Config(budgets={"all": Budget(daily_usd=1.0, endpoints=("*",))})
+def test_the_budget_of_a_finding_is_its_subject_or_whose_part_it_is() -> None:
+    """One that has left the configuration is none; of two names the longer one is meant."""
+    config = Config(budgets={name: Budget(daily_usd=1.0, endpoints=("*",)) for name in ("all", "all/gpu")})
     assert subject_of(spend(0, []), config).budget == "all"
     assert subject_of(spend(0, []), Config()).budget is None
-    grouped = finding("regional_cost", "all/us-east-1", None, 0, evidence={"budget": "all"})
-    assert subject_of(grouped, config).budget == "all"
+    for subject, budget in [("all/llama@us-east-1", "all"), ("all/gpu/llama@eu", "all/gpu"), ("allies/x@eu", None)]:
+        assert subject_of(finding("regional_cost", subject, None, 0), config).budget == budget
+
+
+def test_an_endpoint_has_a_budget_for_the_rules_that_are_its_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those over requests and replicas know of none; of several budgets the first owns it."""
+    config = Config(budgets={name: Budget(daily_usd=1.0, endpoints=("acme/*",)) for name in ("one", "two")})
+    monkeypatch.setattr(settings, "RULES", {"of_fleets": FleetRule, "of_requests": RequestRule})
+    assert subject_of(finding("of_fleets", "acme/a", "acme/a", 0), config).budget == "one"
+    assert subject_of(finding("of_fleets", "other/a", "other/a", 0), config).budget is None
+    assert subject_of(finding("of_requests", "acme/a", "acme/a", 0), config).budget is None
+    assert subject_of(finding("sunspots", "acme/a", "acme/a", 0), config).budget is None
 
 
 def test_a_rule_is_explained_in_its_own_words() -> None:
-    """Its docstring is its specification: a sentence, and the formula."""
+    """Its docstring is its specification: a sentence, and what exactly fires."""
     spec = specification("runaway_replicas")
     assert spec.says == "an endpoint has, or wants, more replicas than anybody planned for."
-    assert spec.fires_when == "max(ready_replicas, target_replicas) > expected_max"
-    assert spec.names("expected_max")
-    assert not spec.names("max_replicas")
+    assert spec.exactly.startswith(
+        "    max(ready_replicas, target_replicas) > expected_max\n\nWhile one of the `schedules`"
+    )
+    assert {"expected_max", "schedules"} < spec.names
+    assert not {"While", "maximum", "max_replicas"} & spec.names
     assert specification("sunspots") == ("", "")
+    assert specification("sunspots").names == set()
 
 
 @pytest.mark.parametrize("rule", sorted(SETTINGS))
@@ -166,7 +181,7 @@ def test_every_rule_says_what_is_wrong_and_when_it_fires(rule: str) -> None:
     """A rule whose docstring has no formula would be explained by nothing."""
     spec = specification(rule)
     assert spec.says
-    assert spec.fires_when
+    assert spec.names
 
 
 @pytest.mark.parametrize(
@@ -185,6 +200,24 @@ def test_the_limit_is_what_makes_the_threshold(values: Values, found: object, ex
     """A number of the formula, times what was normal or the day's amount; nothing is guessed."""
     subject = subject_of(found, values.config)  # type: ignore[arg-type]
     assert limit(found, values.of_rule(subject), values.of_subject(subject)) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "amount"),
+    [
+        (0.3, "%", 30.0),
+        (0.3, "share", 0.3),
+        ("500ms", "s", 0.5),
+        ("500ms", "requests", None),
+        ("auto", "s", None),
+        (True, "s", None),
+        (["a"], "s", None),
+        (None, "%", None),
+    ],
+)
+def test_a_setting_is_compared_in_the_unit_of_the_finding(value: object, unit: str, amount: float | None) -> None:
+    """Shares are percent where the rule says so, durations are seconds."""
+    assert _amount(value, unit) == amount
 
 
 def test_values_are_plain() -> None:
