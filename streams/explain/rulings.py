@@ -18,13 +18,21 @@ def ruled(ruling: Ruling, policy: Policy | None = None) -> dict[str, str]:
 
 def _said(ruling: Ruling, policy: Policy | None) -> Iterator[tuple[str, str]]:
     yield "what", ruling.sentence
-    yield "policy", "" if ruling.policy in (policy, None) else str(ruling.policy)
+    yield "policy", _policy(ruling, policy)
     yield "held", _held(ruling)
     yield "mode", _mode(ruling)
     yield "money", _money(ruling.cost)
     yield "before", _before(ruling)
     yield "expires", _expires(ruling)
     yield "ended", _ended(ruling)
+
+
+def _policy(ruling: Ruling, told: Policy | None) -> str:
+    own = ruling.policy
+    if own is None or own.action in (None, ruling.action):
+        return "" if own in (None, told) else str(own)
+    became = f"it became {ruling.action.value}, which is what could be done, or what other episodes asked as well"
+    return f"{own}; {became}"
 
 
 def _held(ruling: Ruling) -> str:

@@ -179,6 +179,17 @@ def test_what_ended_a_command_is_told(load: Load) -> None:
     assert "expires" not in told
 
 
+def test_an_action_that_is_not_the_policys_is_explained(load: Load) -> None:
+    """What cannot be done is answered otherwise, and other episodes may ask for more."""
+    values = load(FILE)
+    policy = policy_of(spend(0, []), "acme/bert", values)
+    assert policy.action is Action.SHUTDOWN
+    throttle, shutdown = command(), command(action=Action.SHUTDOWN)
+    assert ruled(ruling(throttle, None, policy, values), policy)["policy"].startswith(f"{policy}; it became throttle")
+    assert "policy" not in ruled(ruling(shutdown, None, policy, values), policy)
+    assert ruled(ruling(shutdown, None, policy, values))["policy"] == str(policy)
+
+
 def test_money_and_expiry_are_told(load: Load) -> None:
     """Dollars as dollars, and the setting that the expiry comes from."""
     told: Ruling = ruling(command(), None, None, load(FILE))
