@@ -120,7 +120,7 @@ def _expected(expected: Expected) -> Iterator[RenderableType]:
         yield _line("Nothing is learned: the limit is fixed.")
     if expected.specification:
         yield _line("What exactly fires:")
-        yield Padding(_line(expected.specification), (0, 0, 0, INDENT))
+        yield Padding(_line(_prose(expected.specification)), (0, 0, 0, INDENT))
 
 
 def _configured(configured: Configured, expected: Expected | None) -> Iterator[RenderableType]:
@@ -180,6 +180,12 @@ def _said(step: Step) -> str:
     if step.value is None or step.threshold is None:
         return step.sentence
     return f"{step.what}, {step.severity}: {figure(step.value)}, limit {figure(step.threshold)}"
+
+
+def _prose(text: str) -> str:
+    """Paragraphs as long lines, for the terminal to fold; formulas as they stand."""
+    paragraphs = text.split("\n\n")
+    return "\n\n".join(each if each.startswith((" ", "- ")) else each.replace("\n", " ") for each in paragraphs)
 
 
 def _measure(value: float | None, unit: str) -> str:

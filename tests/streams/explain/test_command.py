@@ -101,6 +101,8 @@ def test_a_surge_is_explained(folder: Folder) -> None:
     expected = section(text, "What was expected")
     assert f"The limit: {figure(opened.threshold)} requests/s = ratio x normal" in expected
     assert f"The normal at that moment: {figure(opened.baseline or 0)} requests/s" in expected
+    assert "N > ratio x normal and N > high and N > chance(normal) and N >= min_rate x window" in expected
+    assert "With N the number of requests in the last `window` seconds, the rule fires when" in expected
     numbers = section(text, "Where the numbers come from")
     assert f"ratio * 4.0 {folder.config_file}:11 (rules.request_surge.ratio)" in numbers
     assert "resolve_after 1m default (docs/rules/request_surge.md)" in numbers
