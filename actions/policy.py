@@ -28,13 +28,14 @@ def respond(config: Config, rule: str, severity: Severity, endpoint: str) -> Act
     A rule without a line in the table does nothing by itself.
     """
     own = config.endpoint(endpoint).actions.get(rule)
-    chosen = _ladder(config, rule)
+    chosen = ladder(config, rule)
     if own is None:
         return _action(chosen.get(severity, "none"))
     return _action(own) if severity in _acting(rule, chosen) else None
 
 
-def _ladder(config: Config, rule: str) -> Ladder:
+def ladder(config: Config, rule: str) -> Ladder:
+    """The response at each severity; for an endpoint that has no word of its own."""
     shipped, chosen = SHIPPED.get(rule, {}), config.actions.get(rule)
     if chosen is None:
         return shipped

@@ -31,6 +31,7 @@ from schemas.topics import BILLING, REQUESTS, SCALING
 from streams import configuration, logs, narration
 from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
+from streams.explain.command import explain_id
 from streams.lines import STDIN
 from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default
 from streams.replay import Replay
@@ -52,6 +53,7 @@ topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(test_app, name="test")
+app.command("explain")(explain_id)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from ruamel.yaml.nodes import Node
 from schemas.config import DEFAULT_ENDPOINT, Budget, Config, Endpoint, RuleSettings
 from streams.configuration_checks import check_meaning, unknown_timezone
 from streams.errors import ConfigError, Problem
+from streams.origins import Origins
 from streams.typed_yaml import INVALID, Handler, KeyPath, Reader, Report
 from streams.values import nearest
 from streams.yaml_lines import YamlError, compose
@@ -32,10 +33,15 @@ _NOT_DECISIVE: Final = ("kafka", "http", "receivers", "version")
 
 def load(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> Config:
     """The configuration in the file. Raises ConfigError with every problem in it."""
-    config, problems = read(path, rules, environ)
+    return load_traced(path, rules, environ)[0]
+
+
+def load_traced(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> tuple[Config, Origins]:
+    """The same, and where in the file each value of it stands."""
+    config, report = _read(path, rules, environ)
     if config is None:
-        raise ConfigError(problems)
-    return config
+        raise ConfigError(report.problems)
+    return config, Origins(str(path), report.given)
 
 
 def check(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> list[Problem]:
@@ -45,12 +51,17 @@ def check(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> list[Pr
 
 def read(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
     """The configuration, None if there are errors; and every problem, warnings too."""
+    config, report = _read(path, rules, environ)
+    return config, report.problems
+
+
+def _read(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> tuple[Config | None, Report]:
     file = Path(path)
     report = Report(str(path))
     root = document(file, report, "not found; name the file with --config FILE or in TIDEGATE_CONFIG")
     if report.has_error():
-        return None, report.problems
-    return build(root, Reader(report, environ, file.parent), rules), report.problems
+        return None, report
+    return build(root, Reader(report, environ, file.parent), rules), report
 
 
 def build(root: Node | None, reader: Reader, rules: Rules) -> Config | None:
@@ -185,4 +196,4 @@ def _describe(cls: type[msgspec.Struct]) -> inspect.StructType:
     return cast("inspect.StructType", inspect.type_info(cls))
 
 
-__all__ = ["Rules", "build", "check", "defaults", "document", "load", "read", "version_of"]
+__all__ = ["Rules", "build", "check", "defaults", "document", "load", "load_traced", "read", "version_of"]

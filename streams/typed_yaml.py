@@ -37,6 +37,7 @@ class Report:
     def __init__(self, file: str) -> None:
         self._file = file
         self._places: dict[KeyPath, Place] = {}
+        self._left_open: set[KeyPath] = set()
         self._errors: dict[KeyPath, Problem] = {}
         self._repeated: list[Problem] = []
         self._warnings: list[Problem] = []
@@ -46,6 +47,15 @@ class Report:
 
     def was_given(self, path: KeyPath) -> bool:
         return path in self._places
+
+    def left_open(self, path: KeyPath) -> None:
+        """The key stands there without a value: the same as if it did not."""
+        self._left_open.add(path)
+
+    @property
+    def given(self) -> dict[KeyPath, Place]:
+        """Every key that has a value, with its place."""
+        return {path: at for path, at in self._places.items() if path not in self._left_open}
 
     def error(self, path: KeyPath, message: str) -> None:
         self._errors.setdefault(path, self._problem(path, message))
@@ -197,6 +207,7 @@ class Reader:
 
     def _union(self, node: Node, kind: inspect.UnionType, path: KeyPath) -> Any:
         if self._is_empty(node) and any(isinstance(one, inspect.NoneType) for one in kind.types):
+            self.report.left_open(path)
             return None
         tagged = [one for one in kind.types if isinstance(one, inspect.StructType) and one.tag_field]
         if tagged and isinstance(node, MappingNode):

@@ -21,7 +21,7 @@ from streams.demo.script import (
     Cue,
     allowance_usd,
 )
-from streams.narration import of_finding
+from streams.narration import of_finding, short
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +94,13 @@ def cued(cue: Cue, at_s: float) -> Said:
 
 
 def found(finding: Finding, at_s: float | None) -> Said:
-    return Said("finding", of_finding(finding), {"finding": msgspec.to_builtins(finding)}, at_s)
+    text = f"{short(finding.id)}  {of_finding(finding)}"
+    return Said("finding", text, {"finding": msgspec.to_builtins(finding)}, at_s)
 
 
 def commanded(command: Command, at_s: float | None) -> Said:
-    return Said("command", what_was_done(command), {"command": msgspec.to_builtins(command)}, at_s)
+    text = f"{short(command.id)}  {what_was_done(command)}"
+    return Said("command", text, {"command": msgspec.to_builtins(command)}, at_s)
 
 
 def concluded(outcome: Outcome) -> Said:

@@ -335,6 +335,9 @@ def test_a_pipe_gets_plain_lines() -> None:
         "$80.00/h",
     ):
         assert words in text
+    opened = finding(script.RUNAWAY)
+    assert f"finding   {opened.id[:8]}  " in text
+    assert f"command   {command(opened).id[:8]}  " in text
     assert isinstance(choose_view("table", out), LinesView)
 
 
