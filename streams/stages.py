@@ -16,7 +16,16 @@ import numpy as np
 import orjson
 
 from actions import ActionFold
-from detectors import BillingFold, BudgetFold, RequestFold, ScalingFold, budget_rules, request_rules, scaling_rules
+from detectors import (
+    BillingFold,
+    BudgetFold,
+    RequestFold,
+    ScalingFold,
+    budget_rules,
+    history_rules,
+    request_rules,
+    scaling_rules,
+)
 from detectors.budgets import AccountState, BudgetState
 from detectors.requests import EndpointState, RequestPosition
 from detectors.scaling import ScalingPosition, ScalingState
@@ -171,12 +180,12 @@ class RequestStage(InputStage[Request]):
 
 
 class ScalingStage(InputStage[Scaling]):
-    """Scaling events: runaways, and the replicas that money is made of."""
+    """Scaling events: runaways, what was wasted in the past hour, and the replicas that money is made of."""
 
-    state_format = 2
+    state_format = 3
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
-        self._fold = ScalingFold(config, partition, scaling_rules())
+        self._fold = ScalingFold(config, partition, [*scaling_rules(), *history_rules()])
         super().__init__(SCALING, Decoder(Scaling, _max_future_us(config), keyed=keyed), self._fold, partition)
 
     def _emit(self, decoded: Decoded[Scaling], records: Sequence[Record]) -> Sequence[Finding | Rollup]:

@@ -39,7 +39,7 @@ class RunawayReplicas(ScalingRule[Settings]):
         known = self.config.endpoint(endpoint)
         settings = self.settings(endpoint)
         limit = float(known.expected_max) if settings.enabled and known.expected_max is not None else NEVER
-        replicas = max(report.ready_replicas, report.target_replicas)
+        replicas = report.replicas
 
         def evidence() -> dict[str, Any]:
             price = known.price_usd_per_hour
@@ -51,7 +51,7 @@ class RunawayReplicas(ScalingRule[Settings]):
                 "state": report.state or None,
                 "region": report.region or known.region,
                 "instance": report.instance or None,
-                "before": _scaling(before or report),
+                "before": (before or report).scaling,
             }
 
         return Reading(
@@ -61,10 +61,3 @@ class RunawayReplicas(ScalingRule[Settings]):
             low=replicas <= settings.resolve_below * limit,
             evidence=evidence,
         )
-
-
-def _scaling(report: Report) -> dict[str, int]:
-    """The scaling to put back, as far as it was reported."""
-    known = {"ready_replicas": report.ready_replicas, "target_replicas": report.target_replicas}
-    known |= {"min_replicas": report.min_replicas, "max_replicas": report.max_replicas}
-    return {name: number for name, number in known.items() if number >= 0}
