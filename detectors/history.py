@@ -83,16 +83,14 @@ class Histories:
         kept = self._memories.get(endpoint, {})
         return {rule: msgspec.Raw(_encode(memory)) for rule, memory in kept.items() if memory != type(memory)()}
 
-    def restore(
-        self, endpoint: str, states: Mapping[str, msgspec.Raw], reports: Sequence[Report], open_us: int
-    ) -> None:
-        """The inverse, for an endpoint that is new; from `open_us` on its reports wait."""
+    def restore(self, endpoint: str, states: Mapping[str, msgspec.Raw], waiting: Sequence[Report]) -> None:
+        """The inverse, for an endpoint that is new; `waiting` are the reports of seconds that are open."""
         self._memories[endpoint] = {
             name: msgspec.msgpack.decode(states[name], type=rule.Memory)
             for name, rule in self.rules.items()
             if name in states
         }
-        for report in reports[bisect_left(reports, open_us, key=_time) :]:
+        for report in waiting:
             self.expect(endpoint, report)
 
 

@@ -13,7 +13,7 @@ from msgspec import Struct
 from detectors.report import HOLD_US, Report
 
 INITIALIZING: Final = "initializing"
-MOST: Final = 100  # spells that are kept of an endpoint; of more the earliest are not counted
+MOST: Final = 60  # spells that are kept of an endpoint; of more the earliest are not counted
 MINUTE_US: Final = 60_000_000
 
 

@@ -62,7 +62,7 @@ class ScalingFold:
         self,
         config: Config,
         partition: int,
-        rules: Sequence[type[ScalingRule[Any]] | type[HistoryRule[Any, Any]]],
+        rules: Sequence[type[ScalingRule[Any] | HistoryRule[Any, Any]]],
     ) -> None:
         self.late = 0
         self._config, self._partition = config, partition
@@ -249,7 +249,8 @@ class ScalingFold:
         for name in states.keys() - self._dirty:
             state = states[name]
             self._reports[name] = state.reports
-            self._histories.restore(name, state.rules, state.reports, self.watermark.open_from * US)
+            waiting = [report for report in state.reports if report.time_us // US >= self.watermark.open_from]
+            self._histories.restore(name, state.rules, waiting)
             for rule, episode in state.episodes.items():
                 if rule in self._episodes:
                     self._episodes[rule].open[name] = episode

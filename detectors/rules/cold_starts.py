@@ -30,14 +30,14 @@ from schemas.units import US
 
 DAY_S: Final = 86_400
 ERROR: Final = 2.0  # times the threshold
-MOST: Final = 250  # cold starts that are remembered of an endpoint; of more the earliest are not counted
+MOST: Final = 110  # cold starts that are remembered of an endpoint; of more the earliest are not counted
 NEVER: Final = 1e9  # cold starts: the threshold of an endpoint that is not judged
 
 
 class Settings(RuleSettings, frozen=True):
     """More than `threshold` cold starts in `window`; `usd_per_gb` of the model each."""
 
-    threshold: Annotated[int, Meta(ge=1, le=100)] = 10
+    threshold: Annotated[int, Meta(ge=1, le=50)] = 10
     window: Annotated[Seconds, Meta(extra={"ge": 60, "le": 86_400})] = Seconds(3600)
     usd_per_gb: Price = 0.09
 
@@ -47,36 +47,36 @@ class Told(IntEnum):
 
     NOT = 0
     BY_FLAG = 1  # while nothing was ready yet
-    BY_REPLICAS = 2  # by what is ready; its flag may follow
+    BY_REPLICAS = 2  # in the report before, by what is ready; its flag may follow
 
 
-class Memory(Struct, array_like=True):
+class Starts(Struct, array_like=True):
     """When an endpoint started from nothing, and how long it was initializing."""
 
-    starts_us: list[int] = msgspec.field(default_factory=list)
+    at_us: list[int] = msgspec.field(default_factory=list)
     spells: list[Spell] = msgspec.field(default_factory=list)
     told: Told = Told.NOT
 
 
-class ColdStarts(HistoryRule[Settings, Memory]):
+class ColdStarts(HistoryRule[Settings, Starts]):
     """Cold starts in a window of time."""
 
     rule: ClassVar = "cold_starts"
     unit: ClassVar = "cold starts"
     Settings: ClassVar = Settings
-    Memory: ClassVar = Memory
+    Memory: ClassVar = Starts
 
-    def take(self, endpoint: str, memory: Memory, report: Report, before: Report | None) -> None:
+    def take(self, endpoint: str, memory: Starts, report: Report, before: Report | None) -> None:
         since_us = report.time_us - round(self.settings(endpoint).window * US)
         remember(memory.spells, report, before, since_us)
-        if _is_start(memory, report, before):
-            memory.starts_us = [at_us for at_us in memory.starts_us if at_us > since_us][-MOST + 1 :]
-            memory.starts_us.append(report.time_us)
+        is_start, memory.told = _judge(memory.told, report, before)
+        if is_start:
+            memory.at_us = [*(at_us for at_us in memory.at_us if at_us > since_us), report.time_us][-MOST:]
 
-    def read(self, endpoint: str, memory: Memory, report: Report, at_us: int) -> Reading:
+    def read(self, endpoint: str, memory: Starts, report: Report, at_us: int) -> Reading:
         settings = self.settings(endpoint)
         since_us = at_us - round(settings.window * US)
-        count = sum(start_us > since_us for start_us in memory.starts_us)
+        count = sum(start_us > since_us for start_us in memory.at_us)
         threshold = float(settings.threshold) if settings.enabled else NEVER
 
         def evidence() -> dict[str, Any]:
@@ -120,19 +120,16 @@ class ColdStarts(HistoryRule[Settings, Memory]):
         }
 
 
-def _is_start(memory: Memory, report: Report, before: Report | None) -> bool:
-    """Whether a report tells of a cold start that was not told yet."""
+def _judge(told: Told, report: Report, before: Report | None) -> tuple[bool, Told]:
+    """Whether a report tells of a cold start that was not told yet, and what is told of it from now on."""
+    was_empty = before is not None and before.ready_replicas == 0
+    was_flagged = before is not None and before.cold_start
     if report.ready_replicas == 0:
-        is_new = report.cold_start and not (before is not None and before.ready_replicas == 0 and before.cold_start)
-        if is_new:
-            memory.told = Told.BY_FLAG
-        elif before is not None and before.ready_replicas > 0:
-            memory.told = Told.NOT
-        return is_new
-    was, memory.told = memory.told, Told.NOT
-    if before is not None and before.ready_replicas == 0:
-        memory.told = Told.NOT if report.cold_start else Told.BY_REPLICAS
-        return was is not Told.BY_FLAG
-    if was is Told.BY_REPLICAS and not report.cold_start:
-        memory.told = was
-    return report.cold_start and was is not Told.BY_REPLICAS
+        if report.cold_start:
+            return not (was_empty and was_flagged), Told.BY_FLAG
+        return False, told if was_empty else Told.NOT
+    if was_empty:
+        if told is Told.BY_FLAG:
+            return False, Told.NOT
+        return True, Told.NOT if report.cold_start else Told.BY_REPLICAS
+    return report.cold_start and told is not Told.BY_REPLICAS, Told.NOT

@@ -3,14 +3,14 @@
     mean utilization over the last `window` < threshold
 
 The mean is weighted by event time and by ready replicas. Time is cut into twelfths of the window (five minutes), and
-it is the mean of the last twelve that are over; so it is an hour old at least and judged anew every five minutes. A
-report stands for the time until the next one, five minutes at most; time of which nothing is known, or in which
-nothing was ready, does not count, and at least 80 % of the window must.
+it is the mean of the last twelve that are over, so it changes every five minutes. A report stands for the time until
+the next one, five minutes at most; time of which nothing is known, or in which nothing was ready, does not count, and
+at least 80 % of the window must.
 
 The value is low when it fires, so the score is threshold / mean (at most 100), and the episode is calm when the mean is
 at or above threshold / `resolve_below`. `info`, a warning when the mean is below half of the threshold.
 
-What is wasted is what a fleet would not cost that does the same at 80 %, the level at which Hugging Face adds a replica:
+What is wasted is what would not be paid at 80 % utilization, the level at which Hugging Face adds a replica:
 
     wasted = ready replicas x price x (1 - mean / 0.8)
 
@@ -57,7 +57,7 @@ class Step(Struct, array_like=True):
     busy_us: float = 0.0  # replica-time x utilization
 
 
-class Memory(Struct, array_like=True):
+class Usage(Struct, array_like=True):
     """The last twelfths, each `step_us` long, that are not empty."""
 
     step_us: int = 0
@@ -71,15 +71,15 @@ class Use(NamedTuple):
     coverage: float
 
 
-class LowUtilization(HistoryRule[Settings, Memory]):
+class LowUtilization(HistoryRule[Settings, Usage]):
     """Mean utilization of what is up."""
 
     rule: ClassVar = "low_utilization"
     unit: ClassVar = "share"
     Settings: ClassVar = Settings
-    Memory: ClassVar = Memory
+    Memory: ClassVar = Usage
 
-    def take(self, endpoint: str, memory: Memory, report: Report, before: Report | None) -> None:
+    def take(self, endpoint: str, memory: Usage, report: Report, before: Report | None) -> None:
         step_us = self._step_us(endpoint)
         if memory.step_us != step_us:  # new, or the window was changed
             memory.step_us, memory.steps = step_us, []
@@ -88,7 +88,7 @@ class LowUtilization(HistoryRule[Settings, Memory]):
         oldest = report.time_us // step_us - STEPS
         memory.steps = [step for step in memory.steps if step.number >= oldest]
 
-    def read(self, endpoint: str, memory: Memory, report: Report, at_us: int) -> Reading:
+    def read(self, endpoint: str, memory: Usage, report: Report, at_us: int) -> Reading:
         settings = self.settings(endpoint)
         use = _use(memory, at_us, self._step_us(endpoint))
         threshold = settings.threshold if settings.enabled else 0.0
@@ -128,7 +128,7 @@ class LowUtilization(HistoryRule[Settings, Memory]):
         }
 
 
-def _add(memory: Memory, report: Report, end_us: int) -> None:
+def _add(memory: Usage, report: Report, end_us: int) -> None:
     """What a report says of the time until `end_us`, cut at the ends of the steps."""
     start_us = report.time_us
     while start_us < end_us:
@@ -142,7 +142,7 @@ def _add(memory: Memory, report: Report, end_us: int) -> None:
         start_us = until_us
 
 
-def _use(memory: Memory, at_us: int, step_us: int) -> Use:
+def _use(memory: Usage, at_us: int, step_us: int) -> Use:
     """Of the last steps that are over."""
     current = at_us // step_us if memory.step_us == step_us else 0
     steps = [step for step in memory.steps if current - STEPS <= step.number < current]

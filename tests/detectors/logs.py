@@ -40,9 +40,10 @@ def request(time_s: float, count: int, endpoint: str = ENDPOINT) -> Entry:
     return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s, "count": count})
 
 
-def scaling(time_s: float, ready: int, target: int, endpoint: str = ENDPOINT) -> Entry:
+def scaling(time_s: float, ready: int, target: int, endpoint: str = ENDPOINT, **told: Any) -> Entry:
+    """`told`: what else the event says."""
     replicas = {"ready_replicas": ready, "target_replicas": target}
-    return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s} | replicas)
+    return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s} | replicas | told)
 
 
 def rollup(time_s: float, seq: int, replicas: int, endpoint: str = ENDPOINT) -> Entry:
