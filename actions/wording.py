@@ -120,7 +120,8 @@ def _cold_starts(finding: Finding) -> str:
 
 def _scale_thrash(finding: Finding) -> str:
     told = finding.evidence
-    changes, low, high, warm = (number(told, name) for name in ("changes", "replicas_low", "replicas_high", WARM))
+    changes, low, high = (number(told, name) for name in ("changes", "replicas_low", "replicas_high"))
+    warm = number(told, "warm_usd_per_day")
     cheap, dear = (number(told, f"usd_per_day_{end}") for end in ("low", "high"))
     swing = "" if low is None or high is None else f", between {figure(low)} and {figure(high)}"
     turns = "" if changes is None else f"replicas changed direction {figure(changes)} times{_window(finding)}{swing}: "
@@ -132,9 +133,8 @@ def _scale_thrash(finding: Finding) -> str:
 
 def _low_utilization(finding: Finding) -> str:
     told = finding.evidence
-    wasted, saves, ready = (
-        number(told, name) for name in ("wasted_usd_per_hour", "saves_usd_per_day", "ready_replicas")
-    )
+    wasted, saves = (number(told, name) for name in ("wasted_usd_per_hour", "saves_usd_per_day"))
+    ready = number(told, "ready_replicas")
     of = "" if ready is None else f" of {_replicas(ready)}"
     mean = f"{figure(100 * finding.value)} % mean utilization{of}{_window(finding)}"
     worth = "" if wasted is None else f"; {usd(wasted)} per hour wasted"
@@ -158,7 +158,6 @@ def _from_to(low: float, high: float) -> str:
     return usd(low) if low == high else f"{usd(low)} to {usd(high)}"
 
 
-WARM: Final = "warm_usd_per_day"
 SENTENCES: Final[Mapping[str, Callable[[Finding], str]]] = {
     "hourly_spend": _hourly_spend,
     "cold_starts": _cold_starts,

@@ -9,7 +9,7 @@ from msgspec import Struct
 from schemas.events import Scaling
 from schemas.units import US
 
-HOLD_US: Final = 300 * US  # for so long a report stands for what nobody reported since; after that nothing is known
+HOLD_US: Final = 600 * US  # for so long a report stands for what nobody reported since; after that nothing is known
 
 
 class Report(Struct, frozen=True, array_like=True, order=True):

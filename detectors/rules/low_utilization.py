@@ -4,8 +4,8 @@
 
 The mean is weighted by event time and by ready replicas. Time is cut into twelfths of the window (five minutes), and
 it is the mean of the last twelve that are over, so it changes every five minutes. A report stands for the time until
-the next one, five minutes at most; time of which nothing is known, or in which nothing was ready, does not count, and
-at least 80 % of the window must.
+the next one, ten minutes at most; time of which nothing is known, or in which nothing was ready, does not count. At
+least 80 % of the window must, and its first twelfth in part: nothing is judged that is not an hour old.
 
 The value is low when it fires, so the score is threshold / mean (at most 100), and the episode is calm when the mean is
 at or above threshold / `resolve_below`. `info`, a warning when the mean is below half of the threshold.
@@ -65,10 +65,11 @@ class Usage(Struct, array_like=True):
 
 
 class Use(NamedTuple):
-    """Of a window: the mean utilization, None if nothing is known; and which share of it is known."""
+    """Of a window: the mean utilization, None if nothing is known; which share is known; and whether that is enough."""
 
     mean: float | None
     coverage: float
+    is_enough: bool
 
 
 class LowUtilization(HistoryRule[Settings, Usage]):
@@ -148,11 +149,13 @@ def _use(memory: Usage, at_us: int, step_us: int) -> Use:
     steps = [step for step in memory.steps if current - STEPS <= step.number < current]
     replica_us = sum(step.replica_us for step in steps)
     mean = sum(step.busy_us for step in steps) / replica_us if replica_us else None
-    return Use(mean, sum(step.up_us for step in steps) / (STEPS * step_us))
+    coverage = sum(step.up_us for step in steps) / (STEPS * step_us)
+    is_old = bool(steps) and steps[0].number == current - STEPS
+    return Use(mean, coverage, is_enough=is_old and coverage >= COVERAGE)
 
 
 def _score(use: Use, threshold: float) -> float:
-    if use.mean is None or use.coverage < COVERAGE:
+    if use.mean is None or not use.is_enough:
         return 0.0
     return threshold / max(use.mean, threshold / MOST_SCORE) if threshold > 0 else 0.0
 

@@ -8,8 +8,8 @@ and it fires when the pace is above `per_day`, and N is at least `min_changes`. 
 max(ready, target), as for `runaway_replicas`: a target that is taken back before a replica has gone costs nothing, and
 a crash loop (ready falls, the target stays) is not the autoscaler's doing. Up and then down is one change.
 
-In the default window of an hour it takes three changes within 57.6 minutes to be above 50 a day: whoever makes more than
-50 a day has such an hour, and who makes 50 or fewer, evenly spread, has none. But three may be chance, so that is
+In the default window of an hour it takes three changes within 57.6 minutes to be above 50 a day: whoever makes more
+than that has such an hour, and who makes 50 or fewer, evenly spread, has none. But three may be chance, so that is
 `info`; it is a `warning` when six hours were above the pace as well, or the pace is above twice the threshold.
 
 What it costs: minutes initializing x price where the state is reported, else `usd_per_scale_event` for each change.

@@ -228,7 +228,7 @@ def test_a_rule_has_its_page(rule: str) -> None:
     assert f"({rule}.md)" in (PAGES / "README.md").read_text(encoding="utf-8")
 
 
-CONTRACT: Final = {
+CONTRACT: Final[dict[str, dict[str, object]]] = {
     "request_surge": {"ratio": 5.0, "min_rate": 1.0, "window": Seconds(10), "resolve_below": 0.8},
     "runaway_replicas": {"resolve_below": 1.0},
     "hourly_spend": {"for_": Seconds(60), "resolve_below": 0.8},
