@@ -5,7 +5,7 @@
 The mean is weighted by event time and by ready replicas. Time is cut into twelfths of the window (five minutes), and
 it is the mean of the last twelve that are over, so it changes every five minutes. A report stands for the time until
 the next one, ten minutes at most; time of which nothing is known, or in which nothing was ready, does not count. At
-least 80 % of the window must, and its first twelfth in part: nothing is judged that is not an hour old.
+least 80 % of the window must, and its first twelfth in part: nothing is judged in its first 55 minutes.
 
 The value is low when it fires, so the score is threshold / mean (at most 100), and the episode is calm when the mean is
 at or above threshold / `resolve_below`. `info`, a warning when the mean is below half of the threshold.

@@ -84,6 +84,17 @@ def findings(stage: Folding, records: Sequence[Entry]) -> list[Finding]:
     return [value for value in stage.fold(records).values if isinstance(value, Finding)]
 
 
+def of_scaling(rule: str, log: Sequence[Entry], config: Config | None = None) -> list[Finding]:
+    """What one rule says of scaling events in this order, all at once."""
+    stage = stage_of(SCALING, settings() if config is None else config)
+    return [finding for finding in findings(stage, numbered(log)) if finding.rule == rule]
+
+
+def of_endpoint(config: Config, **known: Any) -> Config:
+    """The configuration with something else known of all endpoints."""
+    return structs.replace(config, defaults=structs.replace(config.defaults, **known))
+
+
 class Cut(NamedTuple):
     """Where a batch ends, and what happens then."""
 
