@@ -19,7 +19,7 @@ LLAMA = of_endpoint(settings(cold_starts=ONE), model_gb=26.0)
 
 def counted(*events: tuple[int, bool]) -> int:
     """How many cold starts reports of (ready, cold_start) hold, one a minute, after two that are certain."""
-    certain = [scaling(second, second % 2, 1) for second in range(4)]
+    certain = [*(scaling(second, second % 2, 1) for second in range(4)), scaling(9, 1, 1)]
     log = [scaling(60 * (1 + i), ready, 1, cold_start=cold) for i, (ready, cold) in enumerate(events)]
     end = 60 * (1 + len(events))
     told = of_scaling("cold_starts", [*certain, *log, scaling(end + 60, 1, 1), scaling(end + 90, 1, 1)], LLAMA)
@@ -61,11 +61,8 @@ def wakes(count: int, every_s: float, **told: Any) -> list[Entry]:
     """Asleep, and awake half a period later, over and over; then awake, so that the last second closes."""
     pairs = [(i * every_s + half * every_s / 2, half) for i in range(count) for half in (0, 1)]
     end_s = count * every_s
-    return [
-        *(scaling(time_s, half, half, **told) for time_s, half in pairs),
-        scaling(end_s, 1, 1),
-        scaling(end_s + 5, 1, 1),
-    ]
+    log = [scaling(time_s, half, half, **told) for time_s, half in pairs]
+    return [*log, scaling(end_s, 1, 1), scaling(end_s + 5, 1, 1)]
 
 
 def opened(log: list[Entry], **known: Any) -> list[Finding]:
@@ -135,8 +132,10 @@ def test_twice_as_many_are_an_error() -> None:
 def test_settings_have_an_effect() -> None:
     """The window, the threshold and the price of a GB."""
     log = wakes(4, 60)
-    for own, count in [({"threshold": 3}, 1), ({"threshold": 4}, 0), ({"threshold": 3, "window": Seconds(120)}, 0)]:
-        config = of_endpoint(settings(cold_starts=structs.replace(Settings(usd_per_gb=0.5), **own)), model_gb=3.0)
+    base = Settings(threshold=3, usd_per_gb=0.5)
+    short, lax = structs.replace(base, window=Seconds(120)), structs.replace(base, threshold=4)
+    for own, count in [(base, 1), (lax, 0), (short, 0)]:
+        config = of_endpoint(settings(cold_starts=own), model_gb=3.0)
         found = [one for one in of_scaling("cold_starts", log, config) if one.status is Status.OPEN]
         assert len(found) == count
         assert {one.evidence["usd_each"] for one in found} <= {1.5}
