@@ -81,11 +81,12 @@ class LowUtilization(HistoryRule[Settings, Usage]):
     Memory: ClassVar = Usage
 
     def take(self, endpoint: str, memory: Usage, report: Report, before: Report | None) -> None:
+        if before is None or before.ready_replicas == 0 or before.utilization < 0:
+            return
         step_us = self._step_us(endpoint)
         if memory.step_us != step_us:  # new, or the window was changed
             memory.step_us, memory.steps = step_us, []
-        if before is not None and before.ready_replicas > 0 and before.utilization >= 0:
-            _add(memory, before, min(report.time_us, before.time_us + HOLD_US))
+        _add(memory, before, min(report.time_us, before.time_us + HOLD_US))
         oldest = report.time_us // step_us - STEPS
         memory.steps = [step for step in memory.steps if step.number >= oldest]
 

@@ -136,10 +136,7 @@ def evidence(utilization: float, ready: int, **known: Any) -> dict[str, Any]:
     ],
 )
 def test_the_advice_has_its_dollars(
-    utilization: float,
-    ready: int,
-    critical: bool,
-    advice: tuple[str, int, float],
+    utilization: float, ready: int, advice: tuple[str, int, float], *, critical: bool
 ) -> None:
     """At 48 $ a day each. Nothing to do: zero. Enough replicas to take some away: fewer. Else a smaller instance."""
     told = evidence(utilization, ready, critical=critical)
