@@ -27,6 +27,7 @@ class Histories:
 
     def __init__(self, rules: Mapping[str, HistoryRule[Any, Any]]) -> None:
         self.rules = rules
+        self._blanks = {name: rule.Memory() for name, rule in rules.items()}
         self._memories: dict[str, dict[str, msgspec.Struct]] = {}
         self._waiting: dict[int, set[str]] = {}  # second -> who reported in it, while it is open
 
@@ -47,10 +48,15 @@ class Histories:
             if self._take(endpoint, second * US, reports.get(endpoint, ()))
         }
 
+    def is_blank(self, rule: str, endpoint: str) -> bool:
+        """Whether a rule keeps no more of an endpoint than of a new one: then there is nothing to say."""
+        memory = self._memories[endpoint][rule]
+        return memory == self._blanks[rule]
+
     def read(self, rule: str, endpoint: str, reports: Sequence[Report], at_us: int) -> Reading:
         """What a rule says of an endpoint, given what it reported before `at_us`."""
         last = reports[bisect_right(reports, at_us - 1, key=_time) - 1]
-        return self.rules[rule].read(endpoint, self._memory(endpoint, rule), last, at_us)
+        return self.rules[rule].read(endpoint, self._memories[endpoint][rule], last, at_us)
 
     def _take(self, endpoint: str, start_us: int, reports: Sequence[Report]) -> bool:
         first = bisect_left(reports, start_us, key=_time)
@@ -61,16 +67,11 @@ class Histories:
                 continue
             if before is None or report.time_us - before.time_us > SILENCE_US:
                 before = None
-                self._memories.pop(endpoint, None)
+                self._memories[endpoint] = {name: rule.Memory() for name, rule in self.rules.items()}
+            memories = self._memories[endpoint]
             for name, rule in self.rules.items():
-                rule.take(endpoint, self._memory(endpoint, name), report, before)
+                rule.take(endpoint, memories[name], report, before)
         return first < end
-
-    def _memory(self, endpoint: str, rule: str) -> msgspec.Struct:
-        memories = self._memories.setdefault(endpoint, {})
-        if rule not in memories:
-            memories[rule] = self.rules[rule].Memory()
-        return memories[rule]
 
     # -- state -----------------------------------------------------------------------------------------------------
 
@@ -79,16 +80,15 @@ class Histories:
         self._memories.pop(endpoint, None)
 
     def snapshot(self, endpoint: str) -> dict[str, msgspec.Raw]:
-        """What each rule keeps of an endpoint; nothing of one that keeps no more than of a new one."""
+        """What each rule keeps of an endpoint, but for what is blank."""
         kept = self._memories.get(endpoint, {})
-        return {rule: msgspec.Raw(_encode(memory)) for rule, memory in kept.items() if memory != type(memory)()}
+        return {rule: msgspec.Raw(_encode(memory)) for rule, memory in kept.items() if memory != self._blanks[rule]}
 
     def restore(self, endpoint: str, states: Mapping[str, msgspec.Raw], waiting: Sequence[Report]) -> None:
         """The inverse, for an endpoint that is new; `waiting` are the reports of seconds that are open."""
         self._memories[endpoint] = {
-            name: msgspec.msgpack.decode(states[name], type=rule.Memory)
+            name: msgspec.msgpack.decode(states[name], type=rule.Memory) if name in states else rule.Memory()
             for name, rule in self.rules.items()
-            if name in states
         }
         for report in waiting:
             self.expect(endpoint, report)

@@ -11,10 +11,12 @@ from typing import Final
 from msgspec import Struct
 
 from detectors.report import HOLD_US, Report
+from schemas.units import HOUR_US, US
 
 INITIALIZING: Final = "initializing"
 MOST: Final = 60  # spells that are kept of an endpoint; of more the earliest are not counted
-MINUTE_US: Final = 60_000_000
+LONGEST_US: Final = 24 * HOUR_US  # of any window
+MINUTE_US: Final = 60 * US
 
 
 class Spell(Struct, array_like=True):
@@ -25,16 +27,17 @@ class Spell(Struct, array_like=True):
     replicas: int
 
 
-def remember(spells: list[Spell], report: Report, before: Report | None, since_us: int) -> None:
-    """Add what lies between two reports; forget what ended before `since_us`."""
-    if before is not None and before.state == INITIALIZING:
-        end_us = min(report.time_us, before.time_us + HOLD_US)
-        replicas = max(1, before.target_replicas - before.ready_replicas)
-        if spells and (spells[-1].end_us, spells[-1].replicas) == (before.time_us, replicas):
-            spells[-1].end_us = end_us
-        else:
-            spells.append(Spell(before.time_us, end_us, replicas))
-    spells[:] = [spell for spell in spells if spell.end_us > since_us][-MOST:]
+def remember(spells: list[Spell], report: Report, before: Report | None) -> None:
+    """Add what lies between two reports; forget what no window reaches."""
+    if before is None or before.state != INITIALIZING:
+        return
+    end_us = min(report.time_us, before.time_us + HOLD_US)
+    replicas = max(1, before.target_replicas - before.ready_replicas)
+    if spells and (spells[-1].end_us, spells[-1].replicas) == (before.time_us, replicas):
+        spells[-1].end_us = end_us
+    else:
+        spells.append(Spell(before.time_us, end_us, replicas))
+    spells[:] = [spell for spell in spells if spell.end_us > end_us - LONGEST_US][-MOST:]
 
 
 def replica_minutes(spells: list[Spell], since_us: int, until_us: int) -> float:

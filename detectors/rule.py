@@ -150,7 +150,8 @@ class HistoryRule(Rule[S], Generic[S, M]):
     def read(self, endpoint: str, memory: M, report: Report, at_us: int) -> Reading:
         """What all reports before `at_us` say, of which `report` is the last.
 
-        It is asked at the end of each second that had a report, and at each full minute while an episode is open.
+        It is asked at the end of each second that had a report, if the memory is not as it was when it was new; and at
+        each full minute while an episode is open.
         """
 
 

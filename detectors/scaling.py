@@ -205,6 +205,8 @@ class ScalingFold:
         for endpoint in sorted(reported | episodes.open.keys() if is_minute else reported):
             if endpoint in episodes.open:
                 self._hear(endpoint)
+            elif self._histories.is_blank(name, endpoint):
+                continue
             reading = self._histories.read(name, endpoint, self._reports[endpoint], span[1])
             finding = episodes.follow(endpoint, span, reading, self._config.rule(name, endpoint))
             if finding is not None:

@@ -67,10 +67,10 @@ class ColdStarts(HistoryRule[Settings, Starts]):
     Memory: ClassVar = Starts
 
     def take(self, endpoint: str, memory: Starts, report: Report, before: Report | None) -> None:
-        since_us = report.time_us - round(self.settings(endpoint).window * US)
-        remember(memory.spells, report, before, since_us)
+        remember(memory.spells, report, before)
         is_start, memory.told = _judge(memory.told, report, before)
         if is_start:
+            since_us = report.time_us - round(self.settings(endpoint).window * US)
             memory.at_us = [*(at_us for at_us in memory.at_us if at_us > since_us), report.time_us][-MOST:]
 
     def read(self, endpoint: str, memory: Starts, report: Report, at_us: int) -> Reading:

@@ -83,7 +83,7 @@ class LowUtilization(HistoryRule[Settings, Usage]):
     def take(self, endpoint: str, memory: Usage, report: Report, before: Report | None) -> None:
         if before is None or before.ready_replicas == 0 or before.utilization < 0:
             return
-        step_us = self._step_us(endpoint)
+        step_us = _step_us(self.settings(endpoint))
         if memory.step_us != step_us:  # new, or the window was changed
             memory.step_us, memory.steps = step_us, []
         _add(memory, before, min(report.time_us, before.time_us + HOLD_US))
@@ -92,7 +92,7 @@ class LowUtilization(HistoryRule[Settings, Usage]):
 
     def read(self, endpoint: str, memory: Usage, report: Report, at_us: int) -> Reading:
         settings = self.settings(endpoint)
-        use = _use(memory, at_us, self._step_us(endpoint))
+        use = _use(memory, at_us, _step_us(settings))
         threshold = settings.threshold if settings.enabled else 0.0
         score = _score(use, threshold) if report.ready_replicas > 0 else 0.0
         return Reading(
@@ -103,9 +103,6 @@ class LowUtilization(HistoryRule[Settings, Usage]):
             score=score,
             evidence=lambda: self._evidence(endpoint, use, report),
         )
-
-    def _step_us(self, endpoint: str) -> int:
-        return round(self.settings(endpoint).window) * US // STEPS
 
     def _evidence(self, endpoint: str, use: Use, report: Report) -> dict[str, Any]:
         known = self.config.endpoint(endpoint)
@@ -128,6 +125,10 @@ class LowUtilization(HistoryRule[Settings, Usage]):
             "replicas_needed": needed,
             "before": report.scaling,
         }
+
+
+def _step_us(settings: Settings) -> int:
+    return round(settings.window) * US // STEPS
 
 
 def _add(memory: Usage, report: Report, end_us: int) -> None:

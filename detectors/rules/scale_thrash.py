@@ -76,13 +76,12 @@ class ScaleThrash(HistoryRule[Settings, Turns]):
     Memory: ClassVar = Turns
 
     def take(self, endpoint: str, memory: Turns, report: Report, before: Report | None) -> None:
-        window_us = round(self.settings(endpoint).window * US)
-        remember(memory.spells, report, before, report.time_us - window_us)
+        remember(memory.spells, report, before)
         if before is None or before.replicas == report.replicas:
             return
         direction = 1 if report.replicas > before.replicas else -1
         if memory.direction == -direction:
-            since_us = report.time_us - max(window_us, LASTING_US)
+            since_us = report.time_us - max(round(self.settings(endpoint).window * US), LASTING_US)
             kept = [turn for turn in memory.turns if turn.time_us > since_us]
             memory.turns = [*kept, Turn(report.time_us, before.replicas)][-MOST:]
         memory.direction = direction

@@ -15,10 +15,10 @@ def report(minute: float, state: str, ready: int = 0, target: int = 1) -> Report
     return Report(round(minute * MINUTE_US), ready, target, state=state)
 
 
-def spells(*reports: Report, since_us: int = 0) -> list[Spell]:
+def spells(*reports: Report) -> list[Spell]:
     kept: list[Spell] = []
     for before, after in zip([None, *reports], reports, strict=False):
-        remember(kept, after, before, since_us)
+        remember(kept, after, before)
     return kept
 
 
@@ -54,4 +54,5 @@ def test_what_is_over_is_forgotten_and_what_is_kept_is_bounded() -> None:
     """Of too many spells the earliest go."""
     states = [report(m, "initializing" if m % 2 else "running") for m in range(4 * MOST)]
     assert len(spells(*states)) == MOST
-    assert len(spells(*states, since_us=(4 * MOST - 10) * MINUTE_US)) == 4
+    days = [report(1440 * day + m, state) for day in range(9) for m, state in ((0, "initializing"), (1, "running"))]
+    assert spells(*days) == [Spell((8 * 1440) * MINUTE_US, (8 * 1440 + 1) * MINUTE_US, 1)]
