@@ -25,9 +25,9 @@ from actions.control import Control, Moment, Outputs
 from actions.memory import KEPT_US, Line, Memory
 from schemas.config import Config
 from schemas.outputs import Action, Alert, Command, Finding, Mode, Severity, Status, derive_id
+from schemas.topics import CLOCK
 from schemas.units import HOUR_US, US, from_rfc3339
 
-CLOCK: Final = "clock"
 CLOCK_SUBJECT: Final = "tidegate"
 
 

@@ -9,7 +9,7 @@
 from detectors.billing import BillingFold
 from detectors.budgets import BudgetFold
 from detectors.normal import Judgement, LearnedNormal
-from detectors.registry import RULES, SETTINGS, budget_rules, history_rules, request_rules, scaling_rules
+from detectors.registry import RULES, SETTINGS, budget_rules, fleet_rules, history_rules, request_rules, scaling_rules
 from detectors.requests import RequestFold
 from detectors.scaling import ScalingFold
 
@@ -23,6 +23,7 @@ __all__ = [
     "RequestFold",
     "ScalingFold",
     "budget_rules",
+    "fleet_rules",
     "history_rules",
     "request_rules",
     "scaling_rules",

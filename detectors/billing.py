@@ -40,7 +40,16 @@ class BillingFold:
             self.watermark.observe(time_us)
             bill = Bill(start_us, end_us, to_nano(event.cost_usd), event.estimated, event.line_id)
             rollups += [
-                Rollup(budget, BILLING, self._partition, offset, time_us, endpoint=event.endpoint, bill=bill)
+                Rollup(
+                    budget,
+                    BILLING,
+                    self._partition,
+                    offset,
+                    time_us,
+                    endpoint=event.endpoint,
+                    bill=bill,
+                    region=event.region,
+                )
                 for budget in self._config.budgets_of(event.endpoint)
             ]
         return rollups

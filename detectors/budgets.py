@@ -17,11 +17,13 @@ import msgspec
 from msgspec import Struct
 
 from detectors.episodes import Episode, Episodes
+from detectors.fleet import Fleet, Kept
 from detectors.ledger import LARGEST, WINDOW_US, Account, Ledger
-from detectors.rule import BudgetRule
+from detectors.rule import BudgetRule, FleetRule
 from schemas.config import Config
-from schemas.outputs import Finding, MoneyRollup
+from schemas.outputs import Finding, Rollup
 from schemas.recency import Heard, Marks, Recency
+from schemas.topics import CLOCK
 from schemas.units import US, to_nano
 
 Key = tuple[str, str]  # budget and endpoint
@@ -32,6 +34,7 @@ class AccountState(Struct, array_like=True):
 
     account: Account | None
     heard: Heard
+    kept: Kept
 
 
 class BudgetState(Struct, array_like=True):
@@ -43,11 +46,13 @@ class BudgetState(Struct, array_like=True):
     sequences: dict[str, int]
     episodes: dict[str, Episode]
     rules: dict[str, msgspec.Raw]
+    kept: Kept
     marks: Marks
 
 
 class _Budget:
-    def __init__(self) -> None:
+    def __init__(self, fleet: Fleet) -> None:
+        self.fleet = fleet
         self.ledger = Ledger()
         self.recency: Recency[str] = Recency()
         self.sequences: dict[str, int] = {}  # "source/partition" -> the last one taken
@@ -57,9 +62,12 @@ class _Budget:
 class BudgetFold:
     """Roll-ups in, findings out."""
 
-    def __init__(self, config: Config, rules: Sequence[type[BudgetRule[Any]]]) -> None:
+    def __init__(
+        self, config: Config, rules: Sequence[type[BudgetRule[Any]]], fleet_rules: Sequence[type[FleetRule[Any]]] = ()
+    ) -> None:
         self.repeated = 0
         self._config = config
+        self._fleet_rules = fleet_rules
         self._rules = {rule.rule: rule(config) for rule in rules}
         self._episodes = {rule.rule: Episodes(rule.rule, rule.unit, of_budgets=True) for rule in rules}
         self._budgets: dict[str, _Budget] = {}
@@ -79,11 +87,13 @@ class BudgetFold:
             for episodes in self._episodes.values():
                 episodes.open.pop(name, None)
         for name, budget in self._budgets.items():
+            budget.fleet.reconfigure(config)
             for endpoint in list(budget.ledger.prices):
                 if config.budgets[name].covers(endpoint):
                     budget.ledger.price(endpoint, self._price(endpoint))
                 else:
                     budget.ledger.close(endpoint)
+                    budget.fleet.drop(endpoint)
                     self._close((name, endpoint), budget.recency[endpoint])
 
     @property
@@ -91,20 +101,35 @@ class BudgetFold:
         """The largest event time of all budgets."""
         return max((budget.ledger.now_us for budget in self._budgets.values()), default=0)
 
-    def apply(self, rollup: MoneyRollup) -> list[Finding]:
+    def apply(self, rollup: Rollup) -> list[Finding]:
         """Fold one roll-up, in log order. One of a budget that the configuration does not name is passed over."""
         if rollup.budget not in self._config.budgets:
             return []
-        budget = self._budgets.setdefault(rollup.budget, _Budget())
+        budget = self._budgets.get(rollup.budget)
+        if budget is None:
+            budget = self._budgets[rollup.budget] = self._new(rollup.budget)
         source = f"{rollup.source}/{rollup.partition}"
         if rollup.seq <= budget.sequences.get(source, -1):
             self.repeated += 1
             return []
         budget.sequences[source] = rollup.seq
+        if rollup.source == CLOCK:
+            return list(budget.fleet.tick(rollup.time_us, budget.ledger))
         self._enter(budget, rollup)
-        return self._ask(rollup.budget, budget)
+        return [*self._ask(rollup.budget, budget), *budget.fleet.observe(rollup, budget.ledger)]
 
-    def _enter(self, budget: _Budget, rollup: MoneyRollup) -> None:
+    def overdue(self, now_us: int) -> list[Rollup]:
+        """The roll-ups that tell the log what only the wall clock knows."""
+        return [
+            Rollup(name, CLOCK, 0, now_us // US, now_us)
+            for name, budget in self._budgets.items()
+            if budget.fleet.is_overdue(now_us, budget.ledger)
+        ]
+
+    def _new(self, name: str) -> _Budget:
+        return _Budget(Fleet(self._config, name, self._fleet_rules))
+
+    def _enter(self, budget: _Budget, rollup: Rollup) -> None:
         ledger = budget.ledger
         ledger.advance(rollup.time_us)
         self._forget_silent(rollup.budget, budget)
@@ -131,7 +156,7 @@ class BudgetFold:
                 self._forget(name, budget, endpoint)
 
     def _make_room(self, name: str, budget: _Budget) -> None:
-        partitions = {source.rpartition("/")[2] for source in budget.sequences}
+        partitions = {source.rpartition("/")[2] for source in budget.sequences if not source.startswith(CLOCK)}
         most = self._config.input.max_endpoints * len(partitions)
         for endpoint in budget.recency.longest_silent(most - 1):
             self._forget(name, budget, endpoint)
@@ -142,6 +167,7 @@ class BudgetFold:
         self._forgotten.add((name, endpoint))
         if endpoint in budget.ledger.prices:
             budget.ledger.close(endpoint)
+        budget.fleet.drop(endpoint)
 
     def _close(self, key: Key, heard: Heard) -> None:
         self._forgotten.discard(key)
@@ -177,11 +203,13 @@ class BudgetFold:
     def changed(self) -> dict[Key, AccountState | None]:
         """The accounts, by budget and endpoint, that changed since the last call; None: it is forgotten."""
         changed: dict[Key, AccountState | None] = dict.fromkeys(sorted(self._forgotten))
-        changed |= {key: AccountState(None, heard) for key, heard in sorted(self._closed.items())}
+        changed |= {key: AccountState(None, heard, Kept()) for key, heard in sorted(self._closed.items())}
         self._forgotten.clear()
         self._closed.clear()
         changed |= {
-            (name, endpoint): AccountState(budget.ledger.accounts[endpoint], budget.recency[endpoint])
+            (name, endpoint): AccountState(
+                budget.ledger.accounts[endpoint], budget.recency[endpoint], budget.fleet.kept_of(endpoint)
+            )
             for name, budget in self._budgets.items()
             for endpoint in sorted(budget.ledger.changed)
         }
@@ -201,6 +229,7 @@ class BudgetFold:
             dict(budget.sequences),
             {rule: episodes.open[name] for rule, episodes in self._episodes.items() if name in episodes.open},
             {n: msgspec.Raw(msgspec.msgpack.encode(rule.snapshot(name))) for n, rule in self._rules.items()},
+            budget.fleet.kept(),
             budget.recency.marks,
         )
 
@@ -227,6 +256,7 @@ class BudgetFold:
                 continue
             if covers(endpoint):
                 budget.ledger.adopt(endpoint, self._price(endpoint), kept.account)
+                budget.fleet.adopt(endpoint, kept.kept)
             else:
                 self._closed[name, endpoint] = kept.heard
         budget.ledger.mind()
@@ -240,8 +270,9 @@ class BudgetFold:
                 self._closed[name, endpoint] = kept.heard
 
     def _restore(self, name: str, state: BudgetState) -> None:
-        budget = self._budgets[name] = _Budget()
+        budget = self._budgets[name] = self._new(name)
         budget.recency.marks = state.marks
+        budget.fleet.restore(state.kept)
         budget.ledger.now_us, budget.ledger.upper_nano = state.now_us, state.upper_nano
         budget.asked_s, budget.sequences = state.asked_s, state.sequences
         for rule, kept in state.rules.items():

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from detectors import rules
-from detectors.rule import BudgetRule, HistoryRule, RequestRule, Rule, ScalingRule
+from detectors.rule import BudgetRule, FleetRule, HistoryRule, RequestRule, Rule, ScalingRule
 from schemas.config import RuleSettings
 
 AnyRule = type[Rule[Any]]
@@ -51,3 +51,8 @@ def history_rules() -> list[type[HistoryRule[Any, Any]]]:
 def budget_rules() -> list[type[BudgetRule[Any]]]:
     """The rules over budgets, by name."""
     return [kind for kind in RULES.values() if issubclass(kind, BudgetRule)]
+
+
+def fleet_rules() -> list[type[FleetRule[Any]]]:
+    """The rules over the endpoints of a budget, by name."""
+    return [kind for kind in RULES.values() if issubclass(kind, FleetRule)]

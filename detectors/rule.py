@@ -1,9 +1,10 @@
-"""What a rule is: a subclass of one of the four classes here, in a file of its own under `rules/`.
+"""What a rule is: a subclass of one of the five classes here, in a file of its own under `rules/`.
 
 - `RequestRule` sees per-second columns of requests, all endpoints of a partition at once;
 - `ScalingRule` sees the scaling events of one endpoint, one at a time, each at once;
 - `HistoryRule` sees them in order of event time, once none can come between, and remembers;
-- `BudgetRule` sees the ledger of one budget.
+- `BudgetRule` sees the ledger of one budget, and has one subject: the budget;
+- `FleetRule` sees all that is told of one budget, and has many subjects: its endpoints, its regions, or itself.
 
 A rule measures; when an episode opens and resolves is the same for all (`episodes.py`), and what to do about it is
 not a detector's affair (`actions/`).
@@ -12,17 +13,19 @@ not a detector's affair (`actions/`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from detectors.episodes import Reading
 from detectors.ledger import Ledger
+from detectors.plans import Plans
 from detectors.report import Report
 from detectors.rollup import RequestColumns, Ring
 from detectors.table import Flags, Ints
 from schemas.config import Config, RuleSettings
+from schemas.outputs import Rollup
 
 S = TypeVar("S", bound=RuleSettings)
 M = TypeVar("M", bound=msgspec.Struct)
@@ -36,11 +39,11 @@ class Rule(ABC, Generic[S]):
     Settings: ClassVar[type[RuleSettings]]
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.config, self.plans = config, Plans(config.schedules)
 
     def reconfigure(self, config: Config) -> None:
         """Take a new configuration."""
-        self.config = config
+        self.config, self.plans = config, Plans(config.schedules)
 
     def settings(self, endpoint: str | None = None, budget: str | None = None) -> S:
         """What the configuration says of this rule for an endpoint or for a budget."""
@@ -177,3 +180,65 @@ class BudgetRule(Rule[S]):
     @abstractmethod
     def restore(self, budget: str, state: msgspec.Raw) -> None:
         """The inverse."""
+
+
+class Measured(NamedTuple):
+    """What a `FleetRule` measured of one subject until `at_us`: of an endpoint, else of a region or of the budget."""
+
+    subject: str
+    at_us: int
+    reading: Reading
+    is_endpoint: bool = True
+
+
+class FleetRule(Rule[S]):
+    """A rule over the endpoints of one budget. There is one of it for each budget.
+
+    An endpoint that several budgets cover is a subject of the first of them only (`owns`), so that nobody hears of it
+    twice. What a rule keeps of one endpoint is a part of that endpoint's own fact: when it changes, say so with
+    `ledger.changed.add(endpoint)`; only endpoints in `ledger.accounts` have a fact.
+    """
+
+    def __init__(self, config: Config, budget: str) -> None:
+        super().__init__(config)
+        self.budget = budget
+
+    def owns(self, endpoint: str) -> bool:
+        """Whether the endpoint is a subject of this budget."""
+        return self.config.budgets_of(endpoint)[:1] == (self.budget,)
+
+    @abstractmethod
+    def observe(self, rollup: Rollup, ledger: Ledger, firing: Collection[str]) -> Iterable[Measured]:
+        """A roll-up has been entered into the ledger. Called for every one: must cost little where nothing is due.
+
+        `firing` are the subjects whose episodes are open. Yields what is to be said of these, and of those that fire;
+        of each subject in order of time.
+        """
+
+    @abstractmethod
+    def snapshot(self) -> Any:  # noqa: ANN401 -- plain data of the rule's own shape
+        """What it keeps that belongs to no one endpoint, as plain data."""
+
+    @abstractmethod
+    def restore(self, state: msgspec.Raw) -> None:
+        """The inverse. `adopt` follows for each endpoint."""
+
+    @abstractmethod
+    def snapshot_of(self, endpoint: str) -> Any:  # noqa: ANN401 -- plain data of the rule's own shape
+        """What it keeps of an endpoint, as plain data; None: nothing."""
+
+    @abstractmethod
+    def adopt(self, endpoint: str, state: msgspec.Raw) -> None:
+        """The inverse."""
+
+    @abstractmethod
+    def drop(self, endpoint: str) -> None:
+        """The endpoint is no longer this budget's affair, or is forgotten."""
+
+    def is_overdue(self, now_us: int, ledger: Ledger, firing: Collection[str]) -> bool:  # noqa: ARG002
+        """Whether the wall clock alone has something to say: then a roll-up of the source `clock` is written."""
+        return False
+
+    def tick(self, now_us: int, ledger: Ledger, firing: Collection[str]) -> Iterable[Measured]:  # noqa: ARG002
+        """Such a roll-up was read: as `observe`, at a time of the wall clock's."""
+        return ()

@@ -114,6 +114,7 @@ class ScalingFold:
                 at_us,
                 endpoint=endpoint,
                 replicas=event.ready_replicas,
+                region=event.region,
             )
 
     def _take(self, endpoint: str, report: Report) -> Iterator[Finding]:

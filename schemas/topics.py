@@ -11,6 +11,7 @@ SCALING: Final = "inference.scaling.v1"
 BILLING: Final = "inference.billing.v1"
 INPUTS: Final = (REQUESTS, SCALING, BILLING)
 ROLLUPS: Final = "tidegate.rollups.v1"
+CLOCK: Final = "clock"  # source of a roll-up, and rule of a finding, that tell what only the wall clock knows
 FINDINGS: Final = "control.findings.v1"
 COMMANDS: Final = "control.commands.v1"
 RESULTS: Final = "control.results.v1"

@@ -1,4 +1,4 @@
-"""`tidegate replay`: the same decisions from files, without a broker.
+"""`tidegate replay`: the same decisions from files, without a broker. `tidegate test rules` feeds it from memory.
 
 Each input goes through its own endpoint stage, as one partition of its topic would. What the three emit is
 merged by event time, then topic, then place in the file, and goes on to the budget stage and the action stage.
@@ -10,16 +10,16 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import IO, Final
+from typing import Final
 
 from schemas.config import Config
 from schemas.decode import EVENTS
 from schemas.events import BadEvent
 from schemas.outputs import Alert, Command, Finding, Rollup
-from schemas.topics import BILLING, REQUESTS, SCALING
+from schemas.topics import BILLING, REQUESTS, SCALING, Record
 from schemas.units import US, from_rfc3339
 from streams.lines import opened, read
 from streams.stages import ActionStage, BillingStage, BudgetStage, CoreStage, RequestStage, ScalingStage
@@ -47,38 +47,57 @@ class Replay:
         """What is found and commanded, in event order."""
         with ExitStack() as stack:
             sources = {topic: stack.enter_context(opened(name)) for topic, name in self.files.items()}
-            streams = [
-                self._emitted(rank, topic, sources[topic]) for rank, topic in enumerate(ORDER) if topic in sources
-            ]
-            yield from self._decided(heapq.merge(*streams))
+            yield from self.decide(
+                {topic: read(file, EVENTS[topic], self.now_ms, self.progress) for topic, file in sources.items()}
+            )
 
-    def _emitted(self, rank: int, topic: str, file: IO[bytes]) -> Iterator[Emitted]:
+    def decide(
+        self, logs: Mapping[str, Iterable[Sequence[Record]]], until_us: int = 0
+    ) -> Iterator[Finding | Command | Alert]:
+        """The same of any logs: input topic -> its records, some at a time.
+
+        After the last of them the clock alone goes on to `until_us`.
+        """
+        streams = [self._emitted(rank, topic, logs[topic]) for rank, topic in enumerate(ORDER) if topic in logs]
+        yield from self._decided(heapq.merge(*streams), until_us)
+
+    def _emitted(self, rank: int, topic: str, log: Iterable[Sequence[Record]]) -> Iterator[Emitted]:
         """What an input's endpoint stage emits, with the running maximum of event time to merge by."""
         stage = _stage(topic, self.config)
         clock_us = number = 0
-        for chunk in read(file, EVENTS[topic], self.now_ms, self.progress):
+        for chunk in log:
             values, counts = stage.fold(chunk)
             self.counts.update({(topic, *label[1:]): count for label, count in counts.items()})
             for value in values:
                 if isinstance(value, BadEvent):
-                    self.complain(self.files[topic], value.offset, f"{value.why}: {value.message}")
+                    self.complain(self.files.get(topic, topic), value.offset, f"{value.why}: {value.message}")
                 elif isinstance(value, Finding | Rollup):
                     clock_us, number = max(clock_us, _time_us(value)), number + 1
                     yield clock_us, rank, number, value
 
-    def _decided(self, emitted: Iterable[Emitted]) -> Iterator[Finding | Command | Alert]:
+    def _decided(self, emitted: Iterable[Emitted], until_us: int) -> Iterator[Finding | Command | Alert]:
         budgets, actions = BudgetStage(self.config, 0), ActionStage(self.config, 0)
         second = 0
         for clock_us, _, _, value in emitted:
             if clock_us // US > second:
                 second = clock_us // US
-                overdue = actions.overdue(clock_us)
-                if overdue is not None:
-                    yield from actions.apply_value(overdue)
-            findings = budgets.apply_value(value) if isinstance(value, Rollup) else [value]
-            for finding in findings:
+                yield from _passed(clock_us, budgets, actions)
+            for finding in budgets.apply_value(value) if isinstance(value, Rollup) else [value]:
                 yield finding
                 yield from actions.apply_value(finding)
+        for later in range(second + 1, until_us // US + 1) if second else ():  # 0: there is nothing to wait for
+            yield from _passed(later * US, budgets, actions)
+
+
+def _passed(clock_us: int, budgets: BudgetStage, actions: ActionStage) -> Iterator[Finding | Command | Alert]:
+    """What the worker would learn from the wall clock, which here is the clock of the events."""
+    overdue = actions.overdue(clock_us)
+    if overdue is not None:
+        yield from actions.apply_value(overdue)
+    for rollup in budgets.overdue(clock_us):
+        for finding in budgets.apply_value(rollup):
+            yield finding
+            yield from actions.apply_value(finding)
 
 
 def _stage(topic: str, config: Config) -> CoreStage:

@@ -22,6 +22,7 @@ from detectors import (
     RequestFold,
     ScalingFold,
     budget_rules,
+    fleet_rules,
     history_rules,
     request_rules,
     scaling_rules,
@@ -33,7 +34,7 @@ from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.decode import Decoded, Decoder, Unreadable, bad_event, parse
 from schemas.events import BadEvent, Billing, Request, Scaling
-from schemas.outputs import Alert, Command, Finding, MoneyRollup, Rollup
+from schemas.outputs import Alert, Command, Finding, Rollup
 from schemas.topics import ALERTS, BILLING, COMMANDS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record
 from schemas.units import US
 from streams.dead_letters import DeadLetters
@@ -163,7 +164,7 @@ class InputStage(CoreStage, Generic[E]):
 class RequestStage(InputStage[Request]):
     """Requests: surges, and roll-ups."""
 
-    state_format = 2
+    state_format = 3
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
         self._fold = RequestFold(config, partition, request_rules())
@@ -220,12 +221,12 @@ class BillingStage(InputStage[Billing]):
 class BudgetStage(CoreStage):
     """Roll-ups: what budgets spend."""
 
-    state_format = 2
+    state_format = 3
 
     def __init__(self, config: Config, partition: int) -> None:
         super().__init__(ROLLUPS, partition)
-        self._reader = _Reader(MoneyRollup)
-        self._fold = BudgetFold(config, budget_rules())
+        self._reader = _Reader(Rollup)
+        self._fold = BudgetFold(config, budget_rules(), fleet_rules())
 
     def fold(self, records: Sequence[Record]) -> Folded:
         repeated = self._fold.repeated
@@ -238,9 +239,16 @@ class BudgetStage(CoreStage):
         counts["events", "repeated"] += self._fold.repeated - repeated
         return Folded(values, +counts)
 
-    def apply_value(self, rollup: MoneyRollup) -> list[Finding]:
+    def apply_value(self, rollup: Rollup) -> list[Finding]:
         """Fold a roll-up that needs no decoding."""
         return self._fold.apply(rollup)
+
+    def tick(self, now_us: int) -> list[Outgoing]:
+        return [self.encode(rollup) for rollup in self.overdue(now_us)]
+
+    def overdue(self, now_us: int) -> list[Rollup]:
+        """The roll-ups that `tick` would write."""
+        return self._fold.overdue(now_us)
 
     def changed(self) -> Iterable[Fact]:
         accounts = self._fold.changed().items()

@@ -29,6 +29,12 @@ def clock_us() -> int:
 Tools = tuple[Publisher, Listener, Worker]
 
 
+def _is_cancelled() -> bool:
+    """Whether a Ctrl-C was swallowed: aiokafka uses `asyncio.wait_for`, which does that now and then on Python 3.11."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class StageHand:
     """Everything that goes on while the demo waits or plays, done once per slice of a tenth of a second."""
 
@@ -62,6 +68,8 @@ class StageHand:
         publisher, listener, worker = tools
         deadline = time.monotonic() + timeout_s
         while not await until():
+            if _is_cancelled():
+                raise asyncio.CancelledError
             if time.monotonic() > deadline:
                 return False
             worker.check()

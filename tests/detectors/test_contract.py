@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from detectors import RULES
-from detectors.rule import BudgetRule, HistoryRule, RequestRule, ScalingRule
+from detectors.rule import BudgetRule, FleetRule, HistoryRule, RequestRule, ScalingRule
 from schemas.config import Config, RuleSettings, Seconds
 from schemas.outputs import Finding, Status
 from schemas.topics import REQUESTS, ROLLUPS, SCALING
@@ -210,11 +210,12 @@ def test_evidence_is_plain_json(rule: str) -> None:
 
 
 def test_a_rule_says_what_it_is(rule: str) -> None:
-    """Its name is its key, it has a unit, settings with defaults, and one of the four shapes."""
+    """Its name is its key, it has a unit, settings with defaults, and one of the five shapes."""
     kind = RULES[rule]
     assert (kind.rule, bool(kind.unit)) == (rule, True)
     assert isinstance(kind.Settings(), RuleSettings)
-    assert sum(issubclass(kind, shape) for shape in (RequestRule, ScalingRule, HistoryRule, BudgetRule)) == 1
+    shapes = (RequestRule, ScalingRule, HistoryRule, BudgetRule, FleetRule)
+    assert sum(issubclass(kind, shape) for shape in shapes) == 1
 
 
 def test_a_rule_has_its_page(rule: str) -> None:

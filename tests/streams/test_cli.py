@@ -63,6 +63,8 @@ def invoke(*arguments: str) -> Result:
         (("dlq", "ls"), ["--topic", "--since", "error.type"]),
         (("dlq", "show"), ["--why", "--offset", "--limit"]),
         (("dlq", "replay"), ["--dry-run", "--again", "--yes", "tidegate.replayed", "counted as late"]),
+        (("test",), ["rules"]),
+        (("test", "rules"), ["FILE...", "--run", "REGEX", "--output", "10/s for 15m", "Exits with 1 if"]),
         (("version",), ["--output"]),
     ],
 )

@@ -30,7 +30,7 @@ from tests.streams.test_stages import Log, applied, config, log  # noqa: F401 --
 
 # what each stage writes: the position, the facts, and what is packed inside these
 RULE_STATES: Final[dict[str, Any]] = {
-    "request_surge": tuple[NormalState, int],
+    "request_surge": tuple[NormalState, int, float],
     "hourly_spend": int | None,
     **{rule.rule: rule.Memory for rule in history_rules()},
 }
@@ -47,10 +47,10 @@ OF_ENDPOINT: Final[dict[str, Any]] = {REQUESTS: EndpointState, SCALING: ScalingS
 # When this test fails: raise `state_format` of the stage in streams/stages.py, put the new pair here, and say in
 # CHANGELOG.md that the stage starts anew. A state whose shape stays while its meaning changes needs the same.
 KNOWN: Final = {
-    REQUESTS: (2, "b6d212ad0396"),
+    REQUESTS: (3, "8dd95539cf5b"),
     SCALING: (3, "51fb33e837ff"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (2, "2a8f1a8e08f9"),
+    ROLLUPS: (3, "c4d2da002d9c"),
     FINDINGS: (2, "b8a7ff55d890"),
 }
 
