@@ -97,7 +97,19 @@ def _throttle_runaway(finding: Finding) -> Parameters | None:
     return {"max_replicas": max(1, int(finding.threshold))} if finding.value > finding.threshold else None
 
 
-THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {"runaway_replicas": _throttle_runaway}
+def _throttle_thrash(finding: Finding) -> Parameters | None:
+    """The lower end of the swing.
+
+    A cap ends no swing between one replica and none.
+    """
+    low = evidence.number(finding.evidence, "replicas_low")
+    return None if low is None or low < 1 else {"max_replicas": int(low)}
+
+
+THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {
+    "runaway_replicas": _throttle_runaway,
+    "scale_thrash": _throttle_thrash,
+}
 
 
 def _cost(finding: Finding, action: Action, parameters: Parameters, price: float | None) -> Cost:

@@ -87,7 +87,7 @@ def _limit(name: str, value: float) -> str:
     if name == "max_requests_per_second":
         return f"{figure(value)} requests per second"
     if name == "max_replicas":
-        return f"{value} replica{'' if value == 1 else 's'}"
+        return _replicas(value)
     return f"{name} {value}"
 
 
@@ -110,4 +110,57 @@ def _hourly_spend(finding: Finding) -> str:
     )
 
 
-SENTENCES: Final[Mapping[str, Callable[[Finding], str]]] = {"hourly_spend": _hourly_spend}
+def _cold_starts(finding: Finding) -> str:
+    told = f"cold_starts on {finding.subject}: {figure(finding.value)} cold starts{_window(finding)}"
+    each, daily = (number(finding.evidence, name) for name in ("usd_each", "usd_per_day"))
+    worth = "" if each is None else f", {usd(each)} each to load the model"
+    pace = "" if daily is None else f"; at this pace {usd(daily)} per day"
+    return f"{told}, limit {figure(finding.threshold)}{worth}{pace}"
+
+
+def _scale_thrash(finding: Finding) -> str:
+    told = finding.evidence
+    changes, low, high = (number(told, name) for name in ("changes", "replicas_low", "replicas_high"))
+    warm = number(told, "warm_usd_per_day")
+    cheap, dear = (number(told, f"usd_per_day_{end}") for end in ("low", "high"))
+    swing = "" if low is None or high is None else f", between {figure(low)} and {figure(high)}"
+    turns = "" if changes is None else f"replicas changed direction {figure(changes)} times{_window(finding)}{swing}: "
+    pace = f"a pace of {figure(finding.value)} a day, limit {figure(finding.threshold)}"
+    worth = "" if cheap is None or dear is None else f"; that costs {_from_to(cheap, dear)} per day"
+    instead = "" if warm is None else f"; one replica kept warm costs {usd(warm)} per day instead"
+    return f"scale_thrash on {finding.subject}: {turns}{pace}{worth}{instead}"
+
+
+def _low_utilization(finding: Finding) -> str:
+    told = finding.evidence
+    wasted, saves = (number(told, name) for name in ("wasted_usd_per_hour", "saves_usd_per_day"))
+    ready = number(told, "ready_replicas")
+    of = "" if ready is None else f" of {_replicas(ready)}"
+    mean = f"{figure(100 * finding.value)} % mean utilization{of}{_window(finding)}"
+    worth = "" if wasted is None else f"; {usd(wasted)} per hour wasted"
+    advice = told.get("advice")
+    saving = "" if saves is None else f", saving {usd(saves)} per day"
+    advised = f"; advice: {advice}{saving}" if isinstance(advice, str) else ""
+    limit = figure(100 * finding.threshold)
+    return f"low_utilization on {finding.subject}: {mean}, limit {limit} %{worth}{advised}"
+
+
+def _window(finding: Finding) -> str:
+    seconds = number(finding.evidence, "window_s")
+    return "" if seconds is None else f" in the last {figure(seconds / 60)} minutes"
+
+
+def _replicas(count: float) -> str:
+    return f"{figure(count)} replica{'' if count == 1 else 's'}"
+
+
+def _from_to(low: float, high: float) -> str:
+    return usd(low) if low == high else f"{usd(low)} to {usd(high)}"
+
+
+SENTENCES: Final[Mapping[str, Callable[[Finding], str]]] = {
+    "hourly_spend": _hourly_spend,
+    "cold_starts": _cold_starts,
+    "scale_thrash": _scale_thrash,
+    "low_utilization": _low_utilization,
+}

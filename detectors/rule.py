@@ -1,7 +1,8 @@
-"""What a rule is: a subclass of one of the four classes here, in a file of its own under `rules/`.
+"""What a rule is: a subclass of one of the five classes here, in a file of its own under `rules/`.
 
 - `RequestRule` sees per-second columns of requests, all endpoints of a partition at once;
-- `ScalingRule` sees the scaling events of one endpoint, one at a time;
+- `ScalingRule` sees the scaling events of one endpoint, one at a time, each at once;
+- `HistoryRule` sees them in order of event time, once none can come between, and remembers;
 - `BudgetRule` sees the ledger of one budget, and has one subject: the budget;
 - `FleetRule` sees all that is told of one budget, and has many subjects: its endpoints, its regions, or itself.
 
@@ -27,6 +28,7 @@ from schemas.config import Config, RuleSettings
 from schemas.outputs import Rollup
 
 S = TypeVar("S", bound=RuleSettings)
+M = TypeVar("M", bound=msgspec.Struct)
 
 
 class Rule(ABC, Generic[S]):
@@ -128,6 +130,32 @@ class ScalingRule(Rule[S]):
     @abstractmethod
     def read(self, endpoint: str, report: Report, before: Report | None) -> Reading:
         """What a report says; `before` is the one before it in event time."""
+
+
+class HistoryRule(Rule[S], Generic[S, M]):
+    """A rule over what one endpoint reported of its replicas in the past.
+
+    It keeps a `Memory` of each endpoint: a Struct of plain data, every field with a default, that the fold hands to it,
+    writes and restores. How much it may hold must not depend on how much is reported. It begins anew after a silence of
+    an hour (`history.SILENCE_US`), in which anything may have happened.
+    """
+
+    Memory: ClassVar[type[msgspec.Struct]]
+
+    @abstractmethod
+    def take(self, endpoint: str, memory: M, report: Report, before: Report | None) -> None:
+        """Remember a report. Each comes once, when its second has closed, in order of event time.
+
+        `before` is the one before it; None if the memory is new.
+        """
+
+    @abstractmethod
+    def read(self, endpoint: str, memory: M, report: Report, at_us: int) -> Reading:
+        """What all reports before `at_us` say, of which `report` is the last.
+
+        It is asked at the end of each second that had a report, if the memory is not as it was when it was new; and at
+        each full minute while an episode is open.
+        """
 
 
 class BudgetRule(Rule[S]):

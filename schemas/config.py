@@ -168,6 +168,7 @@ class Endpoint(Section, frozen=True):
     critical: bool | None = None
     expected_max: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     price_usd_per_hour: Price | None = None  # per replica
+    model_gb: Annotated[float, Meta(gt=0, le=100_000)] | None = None  # what a replica loads before it is ready
     region: str | None = None
     mode: Mode | None = None
     actions: Mapping[str, Response] = field(default_factory=dict)  # rule -> what to do, before the global one

@@ -23,6 +23,7 @@ from detectors import (
     ScalingFold,
     budget_rules,
     fleet_rules,
+    history_rules,
     request_rules,
     scaling_rules,
 )
@@ -180,12 +181,12 @@ class RequestStage(InputStage[Request]):
 
 
 class ScalingStage(InputStage[Scaling]):
-    """Scaling events: runaways, and the replicas that money is made of."""
+    """Scaling events: runaways, what was wasted in the past hour, and the replicas that money is made of."""
 
-    state_format = 2
+    state_format = 3
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
-        self._fold = ScalingFold(config, partition, scaling_rules())
+        self._fold = ScalingFold(config, partition, [*scaling_rules(), *history_rules()])
         super().__init__(SCALING, Decoder(Scaling, _max_future_us(config), keyed=keyed), self._fold, partition)
 
     def _emit(self, decoded: Decoded[Scaling], records: Sequence[Record]) -> Sequence[Finding | Rollup]:

@@ -43,7 +43,7 @@ class RunawayReplicas(ScalingRule[Settings]):
         settings = self.settings(endpoint)
         expected, planned = known.expected_max, self.plans.at(endpoint, report.time_us / US).expected_max
         limit = float(max(expected, planned or 0)) if settings.enabled and expected is not None else NEVER
-        replicas = max(report.ready_replicas, report.target_replicas)
+        replicas = report.replicas
 
         def evidence() -> dict[str, Any]:
             price = known.price_usd_per_hour
@@ -56,7 +56,7 @@ class RunawayReplicas(ScalingRule[Settings]):
                 "state": report.state or None,
                 "region": report.region or known.region,
                 "instance": report.instance or None,
-                "before": _scaling(before or report),
+                "before": (before or report).scaling,
             }
 
         return Reading(
@@ -66,10 +66,3 @@ class RunawayReplicas(ScalingRule[Settings]):
             low=replicas <= settings.resolve_below * limit,
             evidence=evidence,
         )
-
-
-def _scaling(report: Report) -> dict[str, int]:
-    """The scaling to put back, as far as it was reported."""
-    known = {"ready_replicas": report.ready_replicas, "target_replicas": report.target_replicas}
-    known |= {"min_replicas": report.min_replicas, "max_replicas": report.max_replicas}
-    return {name: number for name, number in known.items() if number >= 0}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from actions import ActionFold
 from actions.wording import LONGEST, figure, short, what_is_wrong, what_to_do
 from schemas.config import Safety
 from schemas.outputs import Action, Mode
-from tests.actions.findings import alerts, runaway, settings, spend, surge
+from tests.actions.findings import alerts, finding, runaway, settings, spend, surge
 
 
 def test_figures_have_no_needless_digits() -> None:
@@ -22,8 +24,7 @@ def test_figures_have_no_needless_digits() -> None:
 
 def test_a_finding_is_one_sentence_with_its_numbers() -> None:
     """What, where, how much, the limit, and what is normal."""
-    told = what_is_wrong(surge("acme/a", 0))
-    assert told == "request_surge on acme/a: 45 req/s, limit 25 req/s, normal 5 req/s"
+    assert what_is_wrong(surge("acme/a", 0)) == "request_surge on acme/a: 45 req/s, limit 25 req/s, normal 5 req/s"
 
 
 def test_a_budget_speaks_of_money() -> None:
@@ -53,6 +54,59 @@ def test_a_command_that_was_sent_is_told_from_one_that_was_not() -> None:
         "Nothing was done (mode shadow); auto would throttle acme/a to at most 8 replicas",
         "Not done, because the endpoint is protected: throttle acme/a to at most 8 replicas",
     ]
+
+
+COLD = {"window_s": 3600.0, "usd_each": 2.34, "usd_per_day": 617.76}
+THRASH = {
+    "window_s": 3600.0,
+    "changes": 6,
+    "replicas_low": 0,
+    "replicas_high": 1,
+    "usd_per_day_low": 288.0,
+    "usd_per_day_high": 720.0,
+    "warm_usd_per_day": 36.0,
+}
+IDLE = {
+    "window_s": 3600.0,
+    "ready_replicas": 4,
+    "wasted_usd_per_hour": 7.6,
+    "advice": "fewer replicas",
+    "saves_usd_per_day": 144.0,
+}
+
+
+def told(rule: str, value: float, threshold: float, evidence: dict[str, Any]) -> str:
+    return what_is_wrong(finding(rule, "acme/a", "acme/a", 0, value=value, threshold=threshold, evidence=evidence))
+
+
+def test_cold_starts_say_what_one_costs() -> None:
+    """And what a day like this would; where nobody knows, nothing."""
+    assert told("cold_starts", 11, 10, COLD) == (
+        "cold_starts on acme/a: 11 cold starts in the last 60 minutes, limit 10, $2.34 each to load the model; "
+        "at this pace $617.76 per day"
+    )
+    assert told("cold_starts", 11, 10, {}) == "cold_starts on acme/a: 11 cold starts, limit 10"
+
+
+def test_a_thrash_says_its_pace_and_its_price_and_what_would_be_cheaper() -> None:
+    """From the lower price to the higher, or the one that was measured."""
+    assert told("scale_thrash", 144, 50, THRASH) == (
+        "scale_thrash on acme/a: replicas changed direction 6 times in the last 60 minutes, between 0 and 1: "
+        "a pace of 144 a day, limit 50; that costs $288.00 to $720.00 per day; "
+        "one replica kept warm costs $36.00 per day instead"
+    )
+    measured = THRASH | {"usd_per_day_high": 288.0, "warm_usd_per_day": None}
+    assert told("scale_thrash", 144, 50, measured).endswith("limit 50; that costs $288.00 per day")
+    assert told("scale_thrash", 144, 50, {}) == "scale_thrash on acme/a: a pace of 144 a day, limit 50"
+
+
+def test_low_utilization_says_what_is_wasted_and_what_to_do() -> None:
+    """In percent, with the advice and its dollars."""
+    assert told("low_utilization", 0.04, 0.1, IDLE) == (
+        "low_utilization on acme/a: 4 % mean utilization of 4 replicas in the last 60 minutes, limit 10 %; "
+        "$7.60 per hour wasted; advice: fewer replicas, saving $144.00 per day"
+    )
+    assert told("low_utilization", 0.0, 0.1, {}) == "low_utilization on acme/a: 0 % mean utilization, limit 10 %"
 
 
 def test_a_summary_fits() -> None:

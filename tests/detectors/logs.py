@@ -40,9 +40,10 @@ def request(time_s: float, count: int, endpoint: str = ENDPOINT) -> Entry:
     return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s, "count": count})
 
 
-def scaling(time_s: float, ready: int, target: int, endpoint: str = ENDPOINT) -> Entry:
+def scaling(time_s: float, ready: int, target: int, endpoint: str = ENDPOINT, **told: Any) -> Entry:
+    """`told`: what else the event says."""
     replicas = {"ready_replicas": ready, "target_replicas": target}
-    return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s} | replicas)
+    return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s} | replicas | told)
 
 
 def rollup(time_s: float, seq: int, replicas: int, endpoint: str = ENDPOINT) -> Entry:
@@ -81,6 +82,17 @@ def stage_of(topic: str, config: Config) -> Folding:
 
 def findings(stage: Folding, records: Sequence[Entry]) -> list[Finding]:
     return [value for value in stage.fold(records).values if isinstance(value, Finding)]
+
+
+def of_scaling(rule: str, log: Sequence[Entry], config: Config | None = None) -> list[Finding]:
+    """What one rule says of scaling events in this order, all at once."""
+    stage = stage_of(SCALING, settings() if config is None else config)
+    return [finding for finding in findings(stage, numbered(log)) if finding.rule == rule]
+
+
+def of_endpoint(config: Config, **known: Any) -> Config:
+    """The configuration with something else known of all endpoints."""
+    return structs.replace(config, defaults=structs.replace(config.defaults, **known))
 
 
 class Cut(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from detectors import RULES
-from detectors.rule import BudgetRule, RequestRule, ScalingRule
+from detectors.rule import BudgetRule, FleetRule, HistoryRule, RequestRule, ScalingRule
 from schemas.config import Config, RuleSettings, Seconds
 from schemas.outputs import Finding, Status
 from schemas.topics import REQUESTS, ROLLUPS, SCALING
@@ -77,11 +77,26 @@ def _replicas(start: int, end: int, *, high: bool) -> list[Entry]:
     return [scaling(second, 2, 40 if high else 2) for second in range(start, end, 5)]
 
 
+def _wakes(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [scaling(second, second % 40 // 20 if high else 1, 1) for second in range(start, end, 20)]
+
+
+def _swings(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [scaling(second, 2 + second % 120 // 60 if high else 2, 2) for second in range(start, end, 20)]
+
+
+def _idles(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [scaling(second, 2, 2, utilization=0.02 if high else 0.5) for second in range(start, end, 20)]
+
+
 def _spend(start: int, end: int, *, high: bool) -> list[Entry]:
     return [rollup(second, second, 100 if high else 2) for second in range(start, end, 5)]
 
 
 SCENARIOS: Final = {
+    "cold_starts": Scenario(SCALING, _wakes, warm_s=600, high_s=460, calm_s=3900),
+    "scale_thrash": Scenario(SCALING, _swings, warm_s=600, high_s=460, calm_s=3900),
+    "low_utilization": Scenario(SCALING, _idles, warm_s=3900, high_s=3700, calm_s=1500),
     "request_surge": Scenario(REQUESTS, _requests, warm_s=700, high_s=20, calm_s=120),
     "runaway_replicas": Scenario(SCALING, _replicas, warm_s=60, high_s=20, calm_s=120),
     "hourly_spend": Scenario(ROLLUPS, _spend, warm_s=600, high_s=400, calm_s=4200),
@@ -195,11 +210,12 @@ def test_evidence_is_plain_json(rule: str) -> None:
 
 
 def test_a_rule_says_what_it_is(rule: str) -> None:
-    """Its name is its key, it has a unit, settings with defaults, and one of the three shapes."""
+    """Its name is its key, it has a unit, settings with defaults, and one of the five shapes."""
     kind = RULES[rule]
     assert (kind.rule, bool(kind.unit)) == (rule, True)
     assert isinstance(kind.Settings(), RuleSettings)
-    assert sum(issubclass(kind, shape) for shape in (RequestRule, ScalingRule, BudgetRule)) == 1
+    shapes = (RequestRule, ScalingRule, HistoryRule, BudgetRule, FleetRule)
+    assert sum(issubclass(kind, shape) for shape in shapes) == 1
 
 
 def test_a_rule_has_its_page(rule: str) -> None:
@@ -213,10 +229,19 @@ def test_a_rule_has_its_page(rule: str) -> None:
     assert f"({rule}.md)" in (PAGES / "README.md").read_text(encoding="utf-8")
 
 
-CONTRACT: Final = {
+CONTRACT: Final[dict[str, dict[str, object]]] = {
     "request_surge": {"ratio": 5.0, "min_rate": 1.0, "window": Seconds(10), "resolve_below": 0.8},
     "runaway_replicas": {"resolve_below": 1.0},
     "hourly_spend": {"for_": Seconds(60), "resolve_below": 0.8},
+    "cold_starts": {"threshold": 10, "window": Seconds(3600), "usd_per_gb": 0.09, "resolve_below": 0.8},
+    "scale_thrash": {
+        "per_day": 50.0,
+        "window": Seconds(3600),
+        "min_changes": 3,
+        "usd_per_scale_event": (2.0, 5.0),
+        "resolve_below": 0.8,
+    },
+    "low_utilization": {"threshold": 0.1, "window": Seconds(3600), "resolve_below": 0.8},
 }
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from detectors import BudgetFold, ScalingFold, budget_rules, scaling_rules
+from detectors import BudgetFold, ScalingFold, budget_rules, history_rules, scaling_rules
 from detectors.budgets import AccountState
 from detectors.rules.hourly_spend import Settings as HourlySpendSettings
 from schemas.config import Config, Endpoint, Input, Seconds
@@ -37,7 +37,7 @@ LONG: Final = forgetful(10_000 * HOUR_S)
 
 def scaling_fold(config: Config) -> ScalingFold:
     """The fold of a stage that has read nothing."""
-    return ScalingFold(config, 0, scaling_rules())
+    return ScalingFold(config, 0, [*scaling_rules(), *history_rules()])
 
 
 def without(evidence: str, found: list[Finding]) -> list[Finding]:
@@ -140,7 +140,7 @@ def applied(fold: ScalingFold, log: list[tuple[float, str, int]]) -> list[Findin
 @given(SCALINGS)
 def test_seconds_that_are_skipped_had_nothing_to_say(rows: list[tuple[float, str, int]]) -> None:
     """Findings are those of a fold that skips none."""
-    assert applied(scaling_fold(LONG), rows) == applied(SlowFold(LONG, 0, scaling_rules()), rows)
+    assert applied(scaling_fold(LONG), rows) == applied(SlowFold(LONG, 0, [*scaling_rules(), *history_rules()]), rows)
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])

@@ -16,7 +16,7 @@ from msgspec import inspect
 from actions.memory import Fact as Remembered
 from actions.memory import Line as EpisodeLine
 from actions.memory import Place, Shared
-from detectors import SETTINGS
+from detectors import SETTINGS, history_rules
 from detectors.budgets import AccountState, BudgetState
 from detectors.normal import NormalState
 from detectors.requests import EndpointState, RequestPosition
@@ -29,20 +29,26 @@ from streams.stages import STAGES, build_stage
 from tests.streams.test_stages import Log, applied, config, log  # noqa: F401 -- two are fixtures
 
 # what each stage writes: the position, the facts, and what is packed inside these
-RULE_STATES: Final[dict[str, Any]] = {"request_surge": tuple[NormalState, int, float], "hourly_spend": int | None}
+RULE_STATES: Final[dict[str, Any]] = {
+    "request_surge": tuple[NormalState, int, float],
+    "hourly_spend": int | None,
+    **{rule.rule: rule.Memory for rule in history_rules()},
+}
 STATES: Final[dict[str, tuple[Any, ...]]] = {
     REQUESTS: (RequestPosition, EndpointState, RULE_STATES["request_surge"]),
-    SCALING: (ScalingPosition, ScalingState),
+    SCALING: (ScalingPosition, ScalingState, *(rule.Memory for rule in history_rules())),
     BILLING: (Watermark,),
     ROLLUPS: (dict[str, BudgetState], AccountState, RULE_STATES["hourly_spend"]),
     FINDINGS: (Shared, Remembered, EpisodeLine, Place),
 }
 
+OF_ENDPOINT: Final[dict[str, Any]] = {REQUESTS: EndpointState, SCALING: ScalingState}
+
 # When this test fails: raise `state_format` of the stage in streams/stages.py, put the new pair here, and say in
 # CHANGELOG.md that the stage starts anew. A state whose shape stays while its meaning changes needs the same.
 KNOWN: Final = {
     REQUESTS: (3, "8dd95539cf5b"),
-    SCALING: (2, "af3737c93956"),
+    SCALING: (3, "51fb33e837ff"),
     BILLING: (1, "6781d02d4d68"),
     ROLLUPS: (3, "c4d2da002d9c"),
     FINDINGS: (2, "b8a7ff55d890"),
@@ -97,16 +103,17 @@ def test_a_field_more_or_of_another_type_or_in_another_place_is_another_shape() 
     assert len(set(shapes)) == len(shapes)
 
 
-@pytest.mark.parametrize("topic", [REQUESTS, ROLLUPS])
+@pytest.mark.parametrize("topic", [REQUESTS, SCALING, ROLLUPS])
 def test_what_rules_keep_is_of_the_shape_that_is_known_here(topic: str, config: Config, log: Log) -> None:  # noqa: F811
     """It is packed inside the states of endpoints and budgets, where no type tells of it."""
     stage = build_stage(topic, 0, config)
     applied(stage, log[topic])
     packed = (
-        [msgspec.msgpack.decode(fact.state or b"", type=EndpointState).rules for fact in stage.changed()]
-        if topic == REQUESTS
-        else [state.rules for state in msgspec.msgpack.decode(stage.position(), type=dict[str, BudgetState]).values()]
+        [state.rules for state in msgspec.msgpack.decode(stage.position(), type=dict[str, BudgetState]).values()]
+        if topic == ROLLUPS
+        else [msgspec.msgpack.decode(fact.state or b"", type=OF_ENDPOINT[topic]).rules for fact in stage.changed()]
     )
+    packed = [states for states in packed if states]
     assert packed
     for states in packed:
         for rule, state in states.items():
