@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -20,21 +21,29 @@ from detectors import SETTINGS
 from detectors.budgets import AccountState, BudgetState
 from detectors.normal import NormalState
 from detectors.requests import EndpointState, RequestPosition
+from detectors.rules import cost_per_request, cost_spike, regional_cost
 from detectors.scaling import ScalingPosition, ScalingState
 from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.topics import BILLING, FINDINGS, REQUESTS, ROLLUPS, SCALING
 from streams import configuration
+from streams.stage import Stage
 from streams.stages import STAGES, build_stage
 from tests.streams.test_stages import Log, applied, config, log  # noqa: F401 -- two are fixtures
 
 # what each stage writes: the position, the facts, and what is packed inside these
 RULE_STATES: Final[dict[str, Any]] = {"request_surge": tuple[NormalState, int], "hourly_spend": int | None}
+# of a fleet rule: what belongs to the budget, and to one endpoint
+FLEET_STATES: Final[dict[str, tuple[Any, Any]]] = {
+    "cost_per_request": (cost_per_request.State, cost_per_request.Kept),
+    "cost_spike": (cost_spike.State, NormalState),
+    "regional_cost": (regional_cost.State, regional_cost.Kept),
+}
 STATES: Final[dict[str, tuple[Any, ...]]] = {
     REQUESTS: (RequestPosition, EndpointState, RULE_STATES["request_surge"]),
     SCALING: (ScalingPosition, ScalingState),
     BILLING: (Watermark,),
-    ROLLUPS: (dict[str, BudgetState], AccountState, RULE_STATES["hourly_spend"]),
+    ROLLUPS: (dict[str, BudgetState], AccountState, RULE_STATES["hourly_spend"], *chain(*FLEET_STATES.values())),
     FINDINGS: (Shared, Remembered, EpisodeLine, Place),
 }
 
@@ -44,7 +53,7 @@ KNOWN: Final = {
     REQUESTS: (2, "b6d212ad0396"),
     SCALING: (2, "af3737c93956"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (3, "c4d2da002d9c"),
+    ROLLUPS: (3, "e5285350439d"),
     FINDINGS: (2, "b8a7ff55d890"),
 }
 
@@ -102,13 +111,21 @@ def test_what_rules_keep_is_of_the_shape_that_is_known_here(topic: str, config: 
     """It is packed inside the states of endpoints and budgets, where no type tells of it."""
     stage = build_stage(topic, 0, config)
     applied(stage, log[topic])
-    packed = (
-        [msgspec.msgpack.decode(fact.state or b"", type=EndpointState).rules for fact in stage.changed()]
-        if topic == REQUESTS
-        else [state.rules for state in msgspec.msgpack.decode(stage.position(), type=dict[str, BudgetState]).values()]
-    )
-    assert packed
-    for states in packed:
-        for rule, state in states.items():
-            read = msgspec.msgpack.decode(state, type=RULE_STATES[rule])
-            assert msgspec.msgpack.encode(read) == bytes(state)
+    packed = packed_by_rules(stage, topic)
+    assert {kind for kind, _ in packed} >= set(STATES[topic][2:]), "the log must bring every rule to keep something"
+    for kind, state in packed:
+        assert msgspec.msgpack.encode(msgspec.msgpack.decode(state, type=kind)) == bytes(state)
+
+
+def packed_by_rules(stage: Stage, topic: str) -> list[tuple[Any, msgspec.Raw]]:
+    """What each rule keeps, with the type that it should be of."""
+    if topic == REQUESTS:
+        endpoints = [msgspec.msgpack.decode(fact.state or b"", type=EndpointState) for fact in stage.changed()]
+        return [(RULE_STATES[rule], state) for one in endpoints for rule, state in one.rules.items()]
+    budgets = msgspec.msgpack.decode(stage.position(), type=dict[str, BudgetState]).values()
+    accounts = [msgspec.msgpack.decode(fact.state or b"", type=AccountState) for fact in stage.changed()]
+    return [
+        *((RULE_STATES[rule], state) for one in budgets for rule, state in one.rules.items()),
+        *((FLEET_STATES[rule][0], state) for one in budgets for rule, state in one.kept.rules.items()),
+        *((FLEET_STATES[rule][1], state) for one in accounts for rule, state in one.kept.rules.items()),
+    ]
