@@ -19,6 +19,7 @@ import msgspec
 
 from detectors.episodes import Reading
 from detectors.ledger import Ledger
+from detectors.plans import Plans
 from detectors.report import Report
 from detectors.rollup import RequestColumns, Ring
 from detectors.table import Flags, Ints
@@ -36,11 +37,11 @@ class Rule(ABC, Generic[S]):
     Settings: ClassVar[type[RuleSettings]]
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self.config, self.plans = config, Plans(config.schedules)
 
     def reconfigure(self, config: Config) -> None:
         """Take a new configuration."""
-        self.config = config
+        self.config, self.plans = config, Plans(config.schedules)
 
     def settings(self, endpoint: str | None = None, budget: str | None = None) -> S:
         """What the configuration says of this rule for an endpoint or for a budget."""

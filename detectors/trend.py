@@ -34,7 +34,7 @@ LEAST_SIZE: Final = 0.1  # of the logarithm: deviations by less than 10 % are ne
 FIRST_SIZE: Final = 0.2  # taken for the usual size before any is known, ...
 FIRST_WEIGHT: Final = 24  # ... as if it had been seen in so many hours
 SIZE_HOURS: Final = 168  # memory of the usual size
-MEAN_HOURS: Final = 168  # hours that the test's mean begins with: nothing above usual
+MEAN_HOURS: Final = 168.0  # hours that the test's mean begins with: nothing above usual
 RECENT_HOURS: Final = 6  # memory of how far above usual the cost is during a rise
 
 FLOAT: Final = Packing("<f")

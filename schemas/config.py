@@ -188,6 +188,24 @@ class Budget(Section, frozen=True):
         return any(fnmatchcase(endpoint, pattern) for pattern in self.endpoints)
 
 
+class Schedule(Section, frozen=True, rename={"for_": "for"}):
+    """A planned launch: from each moment that `cron` names, `for` so long, more is expected of these endpoints.
+
+    Meanwhile replicas up to `expected_max` are no runaway, and `expected_ratio` times the normal is what is normal;
+    the normal itself learns nothing. `for` is a word of Python's, so in code it is `for_`.
+    """
+
+    cron: Pattern  # five fields: minute, hour, day of the month, month, day of the week
+    for_: Lasting
+    endpoints: Annotated[tuple[Pattern, ...], Meta(min_length=1)] = ("*",)
+    expected_max: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    expected_ratio: Annotated[float, Meta(ge=1, le=1000)] | None = None
+    timezone: str = "UTC"
+
+    def covers(self, endpoint: str) -> bool:
+        return any(fnmatchcase(endpoint, pattern) for pattern in self.endpoints)
+
+
 class Provider(Section, frozen=True):
     """Where requests may overflow to, for the endpoints that any of the patterns matches."""
 
@@ -230,6 +248,7 @@ class Config(Section, frozen=True):
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     defaults: Endpoint = DEFAULT_ENDPOINT
     budgets: Mapping[str, Budget] = field(default_factory=dict)
+    schedules: tuple[Schedule, ...] = ()
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)  # every known rule, with its own Settings
     actions: Mapping[str, Response | Mapping[Severity, Response]] = field(default_factory=dict)
     overflow: Overflow = Overflow()
@@ -281,6 +300,7 @@ __all__ = [
     "Response",
     "RuleSettings",
     "Safety",
+    "Schedule",
     "Seconds",
     "Secret",
     "Section",

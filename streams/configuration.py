@@ -17,7 +17,7 @@ from msgspec import inspect, structs
 from ruamel.yaml.nodes import Node
 
 from schemas.config import DEFAULT_ENDPOINT, Budget, Config, Endpoint, RuleSettings
-from streams.configuration_checks import check_meaning
+from streams.configuration_checks import check_meaning, unknown_timezone
 from streams.errors import ConfigError, Problem
 from streams.typed_yaml import INVALID, Handler, KeyPath, Reader, Report
 from streams.values import nearest
@@ -144,10 +144,9 @@ class _Builder:
 
     def _timezone(self, node: Node, path: KeyPath) -> Any:
         name = self._reader.read(node, inspect.StrType(), path)
-        known = available_timezones()
-        if name is INVALID or name in known:
+        if name is INVALID or name in available_timezones():
             return name
-        self._report.error(path, f"unknown time zone '{name}'{nearest(name, known)}")
+        self._report.error(path, unknown_timezone(name))
         return INVALID
 
     def _settings(

@@ -8,13 +8,17 @@ from __future__ import annotations
 import re
 from fnmatch import fnmatchcase
 from typing import Final
+from zoneinfo import available_timezones
 
-from schemas.config import Config, Mode, Security
+from croniter import croniter
+
+from schemas.config import Config, Mode, Schedule, Security
 from schemas.topics import STAGES, Place
 from streams.typed_yaml import Report
 from streams.values import nearest
 
 _SERVERS: Final = re.compile(r"\s*[^\s,:/]+:\d{1,5}\s*|\s*\[[0-9a-fA-F:.]+\]:\d{1,5}\s*")
+CRON_FIELDS: Final = 5  # croniter would take seconds and years as well
 RENEWABLE_S: Final = 150.0  # half of a lifetime must hold a minute, and some delay
 _WILDCARDS: Final = re.compile(r"[*?\[]")
 
@@ -24,6 +28,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _servers(config, report)
     _security(config.kafka.security, report)
     _skip(config.input.skip, report)
+    _schedules(config.schedules, report)
     if report.has_error():
         return
     _same_everywhere(config, report)
@@ -66,6 +71,24 @@ def _skip(skip: tuple[str, ...], report: Report) -> None:
         if place.topic not in STAGES:
             message = f"no stage reads the topic '{place.topic}' (without prefix){nearest(place.topic, STAGES)}"
             report.error(path, message)
+
+
+def _schedules(schedules: tuple[Schedule, ...], report: Report) -> None:
+    known, had_error = available_timezones(), report.has_error()  # one may be of a key that was to be given
+    for index, schedule in enumerate(schedules):
+        path = ("schedules", index)
+        if len(schedule.cron.split()) != CRON_FIELDS or not croniter.is_valid(schedule.cron):
+            expected = "expected minute, hour, day of the month, month and day of the week, such as '0 9 * * mon'"
+            report.error((*path, "cron"), f"{expected}, got {schedule.cron!r}")
+        if schedule.timezone not in known:
+            report.error((*path, "timezone"), unknown_timezone(schedule.timezone))
+        if schedule.expected_max is None and schedule.expected_ratio is None and not had_error:
+            report.error(path, "expects nothing: give expected_max, expected_ratio or both")
+
+
+def unknown_timezone(name: str) -> str:
+    """What is wrong with the name of a time zone."""
+    return f"unknown time zone '{name}'{nearest(name, available_timezones())}"
 
 
 def _same_everywhere(config: Config, report: Report) -> None:

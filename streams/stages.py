@@ -163,7 +163,7 @@ class InputStage(CoreStage, Generic[E]):
 class RequestStage(InputStage[Request]):
     """Requests: surges, and roll-ups."""
 
-    state_format = 2
+    state_format = 3
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
         self._fold = RequestFold(config, partition, request_rules())

@@ -2,6 +2,8 @@
 
     max(ready_replicas, target_replicas) > expected_max
 
+While one of the `schedules` holds that plans more for the endpoint, its `expected_max` counts instead.
+
 It fires at the event that says so. The remedy caps the replicas at `expected_max`, so an endpoint that obeys stays
 exactly at the threshold; therefore "low" means at or below the threshold, not below 80 % of it.
 """
@@ -17,6 +19,7 @@ from detectors.report import Report
 from detectors.rule import ScalingRule
 from schemas.config import RuleSettings
 from schemas.outputs import Severity
+from schemas.units import US
 
 CRITICAL: Final = 2.0  # times the threshold
 NEVER: Final = 1e9  # replicas: the threshold of an endpoint that is not judged
@@ -38,7 +41,8 @@ class RunawayReplicas(ScalingRule[Settings]):
     def read(self, endpoint: str, report: Report, before: Report | None) -> Reading:
         known = self.config.endpoint(endpoint)
         settings = self.settings(endpoint)
-        limit = float(known.expected_max) if settings.enabled and known.expected_max is not None else NEVER
+        expected, planned = known.expected_max, self.plans.at(endpoint, report.time_us / US).expected_max
+        limit = float(max(expected, planned or 0)) if settings.enabled and expected is not None else NEVER
         replicas = max(report.ready_replicas, report.target_replicas)
 
         def evidence() -> dict[str, Any]:
@@ -47,6 +51,7 @@ class RunawayReplicas(ScalingRule[Settings]):
                 "ready_replicas": report.ready_replicas,
                 "target_replicas": report.target_replicas,
                 "expected_max": int(limit),
+                "planned_max": planned,
                 "rate_usd_per_hour": None if price is None else round(report.ready_replicas * price, 9),
                 "state": report.state or None,
                 "region": report.region or known.region,

@@ -11,7 +11,16 @@ import msgspec
 from actions.wording import usd, what_was_done
 from schemas.outputs import Command, Finding
 from streams.demo.incidents import Outcome
-from streams.demo.script import BUDGET, LATENESS, RESOLVE_AFTER, Cue, allowance_usd
+from streams.demo.script import (
+    LAB_BUDGET,
+    LATENESS,
+    QUEUE_FOR,
+    RESOLVE_AFTER,
+    STUDIO_BUDGET,
+    STUDIO_DAILY_USD,
+    Cue,
+    allowance_usd,
+)
 from streams.narration import of_finding
 
 
@@ -56,13 +65,13 @@ class Summary:
 def started(address: str, endpoints: int) -> Said:
     text = (
         f"Kafka at {address}; {endpoints} endpoints in mode auto;"
-        f" budget {BUDGET}: {usd(allowance_usd())} an hour."
+        f" budgets {LAB_BUDGET}: {usd(allowance_usd())} an hour, {STUDIO_BUDGET}: {usd(STUDIO_DAILY_USD)} a day."
         f" For a short show resolve_after is {RESOLVE_AFTER} (default 60s),"
-        f" and lateness {LATENESS} (default 10s)"
+        f" lateness {LATENESS} (default 10s), and queue_depth.for {QUEUE_FOR} (default 30s)"
     )
     fields = {
         "kafka": address, "endpoints": endpoints, "mode": "auto", "resolve_after": RESOLVE_AFTER,
-        "lateness": LATENESS, "budget": BUDGET, "allowance_usd_per_hour": allowance_usd(),
+        "lateness": LATENESS, "budget": LAB_BUDGET, "allowance_usd_per_hour": allowance_usd(),
     }  # fmt: skip
     return Said("started", text, fields)
 
@@ -93,8 +102,7 @@ def commanded(command: Command, at_s: float | None) -> Said:
 
 
 def concluded(outcome: Outcome) -> Said:
-    verdict = outcome.missing or "caught, acted on, restored"
-    return Said("incident", f"{outcome.rule} on {outcome.subject}: {verdict}", outcome.fields())
+    return Said("incident", f"{outcome.rule} on {outcome.subject}: {outcome.verdict}", outcome.fields())
 
 
 def summed_up(summary: Summary) -> Said:
@@ -106,5 +114,10 @@ def summed_up(summary: Summary) -> Said:
         "saves_usd_per_hour": round(sum(saves), 2),
         "other_episodes": summary.others,
     }
-    text = "all three incidents were caught, acted on and restored" if summary.ok else "; ".join(summary.missing())
+    text = _all_well(summary) if summary.ok else "; ".join(summary.missing())
     return Said("summary", text, fields)
+
+
+def _all_well(summary: Summary) -> str:
+    acted = sum(not outcome.advises for outcome in summary.outcomes)
+    return f"all {len(summary.outcomes)} incidents were caught; {acted} of them were acted on and restored"

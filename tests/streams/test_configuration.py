@@ -163,6 +163,17 @@ MISTAKES = [
         "did you mean 'hourly_spend'?",
     ),
     ("budgets: {all: {daily_usd: 1, endpoints: [a], timezone: /etc}}", "unknown time zone '/etc'"),
+    (
+        "schedules: [{cron: '0 9 * * moon', for: 1h, expected_max: 9}]",
+        "1:20: error: schedules[0].cron: expected minute",
+    ),
+    ("schedules: [{cron: '0 0 9 * * mon', for: 1h, expected_max: 9}]", "such as '0 9 * * mon', got '0 0 9 * * mon'"),
+    ("schedules: [{cron: '0 9 * * *', for: 1h}]", "schedules[0]: expects nothing: give expected_max, expected_ratio"),
+    (
+        "schedules: [{cron: '0 9 * * *', for: 1h, expected_max: 9, timezone: Europe/Berln}]",
+        "schedules[0].timezone: unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?",
+    ),
+    ("schedules: [{cron: '0 9 * * *', for: 1h, expected_ration: 9}]", "did you mean 'expected_ratio'?"),
     ("rules: {hourly_spend: {for: 5parsecs}}", "rules.hourly_spend.for: expected a duration"),
     ("rules: {hourly_spend: {steps: [2, 1]}}", "rules.hourly_spend: expected steps that rise"),
     ("rules: {hourly_spend: {for_: 5s}}", "unknown key; did you mean 'for'?"),

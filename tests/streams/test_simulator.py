@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -115,6 +116,26 @@ def test_rates_are_those_of_the_profiles() -> None:
     for profile in (BUSY, CALM):
         tolerance = 5 * (profile.normal_rps / 300) ** 0.5
         assert rate(events, profile.name, 300) == pytest.approx(profile.normal_rps, abs=tolerance)
+
+
+def test_an_endpoint_that_fails_and_is_slow_says_so_in_its_requests() -> None:
+    """The others do not, and once it is well again it does not either."""
+    subject = fleet()
+    subject.slow_down("acme/busy", 10.0, queue_depth=30)
+    subject.fail("acme/busy", 0.5)
+    ill = run(subject, 20)
+    subject.slow_down("acme/busy", 1.0)
+    subject.fail("acme/busy", 0.0)
+    well = run(subject, 20)
+    counts = Counter[int]()
+    for row in requests(ill, "acme/busy"):
+        counts[row.status] += row.count
+    assert counts[500] / counts.total() == pytest.approx(0.5, abs=0.15)
+    assert {row.queue_depth for row in requests(ill, "acme/busy")} == {30}
+    assert median(row.duration_s or 0 for row in requests(ill, "acme/busy")) == pytest.approx(1.2, rel=0.2)
+    for rows in (requests(well, "acme/busy"), requests(ill, "acme/calm")):
+        assert {(row.status, row.queue_depth) for row in rows} == {(200, 0)}
+        assert median(row.duration_s or 0 for row in rows) == pytest.approx(0.12, rel=0.3)
 
 
 def test_an_hour_of_the_usual_fleet_has_a_handy_size() -> None:
