@@ -7,13 +7,15 @@ With C the dollars per hour of the last ten minutes (what the ledger says was sp
 where `normal` and `high` are the `LearnedNormal` of such costs, ten minutes by ten minutes of the budget's clock. The
 ten minutes may reach from one hour into the next: of what is expected in the two the larger counts.
 
-It is asked once a minute. An open episode does not teach the normal. A bill that comes late changes what is measured
+It is asked once a minute. An open episode does not teach the normal, nor does a time for which a schedule expects more
+of the endpoint: then its `normal` and `high` count `expected_ratio` times, and those of the budget are higher by as
+much. A bill that comes late changes what is measured
 from then on; what was learned stays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from math import inf
 from typing import Annotated, Any, ClassVar, Final, NamedTuple
 
@@ -26,6 +28,7 @@ from detectors.episodes import Reading
 from detectors.ledger import Account, Ledger
 from detectors.normal import NormalState
 from detectors.rule import FleetRule, Measured
+from detectors.table import Floats
 from schemas.config import Config, RuleSettings
 from schemas.outputs import Rollup, Severity
 from schemas.units import HOUR_US, US, to_nano, to_usd
@@ -109,9 +112,14 @@ class CostSpike(FleetRule[Settings]):
     def _learn(self, end_us: int, ledger: Ledger, firing: Collection[str]) -> None:
         """A series begins with the first step that cost something."""
         costs = costs_of(ledger, end_us)
-        values = {name: to_usd(nano) for name, nano in costs.items() if nano or name in self._normals}
-        silent = {BUDGET, *firing} if self.budget in firing else firing
-        self._normals.learn(end_us, values, silent)
+        planned = self._planned(ledger, end_us - WINDOW_US) | self._planned(ledger, end_us)
+        unusual = {BUDGET, *planned} if planned else {}
+        values = {
+            name: to_usd(nano)
+            for name, nano in costs.items()
+            if (nano or name in self._normals) and name not in unusual
+        }
+        self._normals.learn(end_us, values, {BUDGET, *firing} if self.budget in firing else firing)
         ledger.changed.update(name for name in values if name != BUDGET)
 
     def _judge(self, ledger: Ledger, firing: Collection[str]) -> Iterator[Measured]:
@@ -119,7 +127,7 @@ class CostSpike(FleetRule[Settings]):
         costs = costs_of(ledger, ledger.now_us)
         names = {name for name, nano in costs.items() if nano >= self._floor(name) or name in firing}
         names |= {BUDGET} if self.budget in firing else set()
-        limits = self._limits(names, ledger.now_us)
+        limits = self._limits(names, ledger)
         for name in sorted(names):
             reading = self._reading(name, costs, limits.get(name), ledger)
             subject = self.budget if name == BUDGET else name
@@ -134,20 +142,37 @@ class CostSpike(FleetRule[Settings]):
             floor = self._floors[name] = to_nano(settings.min_usd_per_hour) if is_judged else inf
         return floor
 
-    def _limits(self, names: Collection[str], now_us: int) -> dict[str, Limit]:
+    def _limits(self, names: Collection[str], ledger: Ledger) -> dict[str, Limit]:
         """Of those whose normal is known."""
         known = [name for name in names if name in self._normals]
         ratios = np.array([self.settings(_endpoint(name), self.budget).ratio for name in known])
         found: dict[str, Limit] = {}
-        for time_us in (now_us - WINDOW_US, now_us):
-            normal = self._normals.expect(known, time_us)
-            limits = np.maximum(ratios * normal.expected, normal.high)
-            rows = zip(known, normal.warm, normal.expected.tolist(), normal.high.tolist(), limits.tolist(), strict=True)
+        for time_us in (ledger.now_us - WINDOW_US, ledger.now_us):
+            normal, more = self._normals.expect(known, time_us), self._more(known, ledger, time_us)
+            expected, high = normal.expected + more, normal.high + more
+            limits = np.maximum(ratios * expected, high)
+            rows = zip(known, normal.warm, expected.tolist(), high.tolist(), limits.tolist(), strict=True)
             for name, is_warm, *numbers in rows:
                 limit = Limit(*numbers)
                 if is_warm and (name not in found or limit.threshold > found[name].threshold):
                     found[name] = limit
         return found
+
+    def _more(self, names: Sequence[str], ledger: Ledger, time_us: int) -> Floats:
+        """By how much schedules raise what is normal for each of these at a time."""
+        planned = self._planned(ledger, time_us)
+        known = sorted(name for name in planned if name in self._normals)
+        normal = self._normals.expect(known, time_us).expected.tolist()
+        more = {name: (planned[name] - 1) * expected for name, expected in zip(known, normal, strict=True)}
+        more[BUDGET] = sum(more.values())
+        return np.array([more.get(name, 0.0) for name in names])
+
+    def _planned(self, ledger: Ledger, time_us: int) -> dict[str, float]:
+        """How many times its normal each endpoint may be, of which that is planned."""
+        if not self.plans.any_holds(time_us / US):
+            return {}
+        ratios = ((name, self.plans.at(name, time_us / US).ratio) for name in ledger.accounts)
+        return {name: ratio for name, ratio in ratios if ratio > 1}
 
     def _reading(self, name: str, costs: Costs, limit: Limit | None, ledger: Ledger) -> Reading:
         """Without a limit, and where nothing is judged any more, it is calm."""
@@ -177,7 +202,7 @@ class CostSpike(FleetRule[Settings]):
     def _dearest(self, costs: Costs, ledger: Ledger) -> dict[str, Any]:
         """Which endpoints are furthest above their normals."""
         names = sorted(name for name, nano in costs.items() if nano > 0 and name != BUDGET)
-        limits = self._limits(names, ledger.now_us)
+        limits = self._limits(names, ledger)
         normals = {name: limits[name].expected if name in limits else 0.0 for name in names}
         names.sort(key=lambda name: normals[name] - to_usd(costs[name]))
         rows = [
