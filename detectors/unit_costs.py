@@ -80,7 +80,7 @@ class UnitCosts:
                     yield from self._end(endpoint, tally, open_from, ledger)
 
     def _end(self, endpoint: str, tally: Tally | None, open_from: int, ledger: Ledger) -> Iterator[Hour]:
-        """Hours with requests, and the last one in any case."""
+        """Hours with requests; and the last one, if there was anything at all."""
         counts = {open_from - 1: 0} if tally is None else {open_from - 1: 0, **tally.hours}
         account, price = ledger.accounts[endpoint], ledger.prices.get(endpoint, 0)
         for hour in sorted(hour for hour in counts if hour < open_from):
@@ -89,7 +89,9 @@ class UnitCosts:
                 ledger.changed.add(endpoint)
             if start_us >= ledger.now_us - REACH_US:
                 cost = account.spend(start_us, end_us, price)
-                yield Hour(endpoint, end_us, counts[hour], cost, _replica_us(account, start_us, end_us))
+                found = Hour(endpoint, end_us, counts[hour], cost, _replica_us(account, start_us, end_us))
+                if any(found[2:]):  # else it was not there, or asleep
+                    yield found
 
     def drop(self, endpoint: str) -> None:
         """Forget an endpoint."""
