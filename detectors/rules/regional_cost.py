@@ -10,7 +10,8 @@ the dear one, and the difference is worth `min_usd_per_day` at the pace of the h
 them may run in (`legal`); one that is not is never named. Endpoints whose region nobody told, and those that another
 budget owns, are left out.
 
-A quarter of an hour after its end an hour is compared, once, with what the partitions have told of it until then.
+An hour is compared a quarter of an hour after its end, and again when more of it is told. A region of which nothing is
+told keeps what was found of it for one hour more.
 """
 
 from __future__ import annotations
@@ -92,7 +93,8 @@ class State(Struct, array_like=True):
     """What belongs to no one endpoint."""
 
     minute: int
-    compared: int  # hours since the epoch: the last one that was compared
+    compared: int  # hours since the epoch: the end of the last one that was compared, ...
+    is_news: bool  # ... and whether more of it was told since then
     complete: dict[int, int]
     verdicts: list[Verdict]
 
@@ -131,6 +133,9 @@ class Region(NamedTuple):
         return self.requests / 1000 if basis == "1000 requests" else self.replica_us / HOUR_US
 
 
+Best = tuple[Region, Basis]  # the cheapest, and by what it was compared
+
+
 class RegionalCost(FleetRule[Settings]):
     """The models of one budget."""
 
@@ -141,6 +146,7 @@ class RegionalCost(FleetRule[Settings]):
     def __init__(self, config: Config, budget: str) -> None:
         super().__init__(config, budget)
         self._minute = self._compared = -1
+        self._is_news = False
         self._hours = UnitCosts()
         self._kept: dict[str, Kept] = {}
         self._verdicts: dict[str, Verdict] = {}  # of those that fire
@@ -158,11 +164,11 @@ class RegionalCost(FleetRule[Settings]):
 
     def snapshot(self) -> State:
         verdicts = [self._verdicts[subject] for subject in sorted(self._verdicts)]
-        return State(self._minute, self._compared, self._hours.snapshot(), verdicts)
+        return State(self._minute, self._compared, self._is_news, self._hours.snapshot(), verdicts)
 
     def restore(self, state: msgspec.Raw) -> None:
         kept = msgspec.msgpack.decode(state, type=State)
-        self._minute, self._compared = kept.minute, kept.compared
+        self._minute, self._compared, self._is_news = kept.minute, kept.compared, kept.is_news
         self._hours.restore(kept.complete)
         self._verdicts = {verdict.subject: verdict for verdict in kept.verdicts}
 
@@ -193,32 +199,41 @@ class RegionalCost(FleetRule[Settings]):
         kept = self._kept.setdefault(hour.endpoint, Kept())
         if kept.last is None or hour.end_us > kept.last.end_us:
             kept.last = Last(hour.end_us, hour.requests, hour.cost_nano, hour.replica_us)
+            self._is_news = self._is_news or hour.end_us == self._compared * HOUR_US
             ledger.changed.add(hour.endpoint)
 
     def _look(self, ledger: Ledger, firing: Collection[str]) -> Iterator[Measured]:
-        """Compare an hour once; an episode that shall end needs to be told so more often."""
+        """An episode that shall end needs to be told so more often than once an hour."""
         hour = (ledger.now_us - SETTLE_US) // HOUR_US
-        is_new = hour > self._compared
+        is_new = self._is_news or hour > self._compared
         if is_new:
-            self._compared = hour
-            verdicts = {verdict.subject: verdict for verdict in self._compare(hour * HOUR_US)}
-            self._verdicts = {
-                subject: verdict
-                for subject, verdict in verdicts.items()
-                if subject in firing or self._reading(verdict).anomaly > 1
-            }
+            self._compared, self._is_news = max(hour, self._compared), False
+            self._judge(self._compare(self._compared * HOUR_US), firing)
         for subject in sorted(self._verdicts.keys() | firing):
             verdict = self._verdicts.get(subject)
             reading = self._nothing() if verdict is None else self._reading(verdict)
             if is_new or reading.low:
                 yield Measured(subject, ledger.now_us, reading, is_endpoint=False)
 
-    def _compare(self, end_us: int) -> Iterator[Verdict]:
-        for model, regions in sorted(self._regions(end_us).items()):
-            for region in sorted(regions.values()):
-                best = _cheapest(region, regions, self.settings(budget=self.budget).min_requests)
-                if best is not None:
-                    yield self._verdict(model, region, *best, end_us)
+    def _judge(self, found: Mapping[str, Verdict | None], firing: Collection[str]) -> None:
+        """Keep the verdicts of those that fire; of one that was not compared the one before, if it is not too old."""
+        oldest_us = (self._compared - 1) * HOUR_US
+        old = {subject: verdict for subject, verdict in self._verdicts.items() if verdict.end_us >= oldest_us}
+        self._verdicts = {
+            subject: verdict
+            for subject, verdict in {**old, **found}.items()
+            if verdict is not None and (subject in firing or self._reading(verdict).anomaly > 1)
+        }
+
+    def _compare(self, end_us: int) -> dict[str, Verdict | None]:
+        """Of each region that did anything in the hour; None: no other is cheaper."""
+        least = self.settings(budget=self.budget).min_requests
+        found: dict[str, Verdict | None] = {}
+        for model, regions in self._regions(end_us).items():
+            for region in regions.values():
+                subject, best = f"{self.budget}/{model}@{region.name}", _cheapest(region, regions, least)
+                found[subject] = None if best is None else _verdict(subject, model, region, best, end_us)
+        return found
 
     def _regions(self, end_us: int) -> Mapping[str, Mapping[str, Region]]:
         """Model -> region -> what its endpoints did in the hour that ended then."""
@@ -232,22 +247,6 @@ class RegionalCost(FleetRule[Settings]):
                 legal = _both(region.legal, frozenset(known.legal) if known.legal else None)
                 regions[name] = Region(name, [*region.endpoints, endpoint], [*region.hours, kept.last], legal)
         return found
-
-    def _verdict(self, model: str, region: Region, other: Region, basis: Basis, end_us: int) -> Verdict:
-        return Verdict(
-            subject=f"{self.budget}/{model}@{region.name}",
-            model=model,
-            region=region.name,
-            cheaper=other.name,
-            basis=basis,
-            usd=region.usd(basis),
-            cheaper_usd=other.usd(basis),
-            per_hour=region.per_hour(basis),
-            requests=region.requests,
-            usd_per_hour=to_usd(region.cost_nano),
-            endpoints=region.endpoints,
-            end_us=end_us,
-        )
 
     def _reading(self, verdict: Verdict) -> Reading:
         settings = self.settings(budget=self.budget)
@@ -268,13 +267,31 @@ class RegionalCost(FleetRule[Settings]):
         return Reading(0.0, threshold, Severity.WARNING, low=True, evidence=lambda: {"compared": False})
 
 
+def _verdict(subject: str, model: str, region: Region, best: Best, end_us: int) -> Verdict:
+    other, basis = best
+    return Verdict(
+        subject=subject,
+        model=model,
+        region=region.name,
+        cheaper=other.name,
+        basis=basis,
+        usd=region.usd(basis),
+        cheaper_usd=other.usd(basis),
+        per_hour=region.per_hour(basis),
+        requests=region.requests,
+        usd_per_hour=to_usd(region.cost_nano),
+        endpoints=region.endpoints,
+        end_us=end_us,
+    )
+
+
 def _both(one: frozenset[str] | None, other: frozenset[str] | None) -> frozenset[str] | None:
     if one is None or other is None:
         return other if one is None else one
     return one & other
 
 
-def _cheapest(region: Region, regions: Mapping[str, Region], min_requests: int) -> tuple[Region, Basis] | None:
+def _cheapest(region: Region, regions: Mapping[str, Region], min_requests: int) -> Best | None:
     """The cheapest region that is legal for a dear one; None: it is none, or there is nothing to compare."""
     others = [other for name, other in sorted(regions.items()) if name != region.name]
     others = [other for other in others if region.legal is None or other.name in region.legal]
@@ -286,7 +303,7 @@ def _cheapest(region: Region, regions: Mapping[str, Region], min_requests: int) 
     return _cheaper(region, running, "replica-hour") if region.replica_us >= LEAST_REPLICA_US else None
 
 
-def _cheaper(region: Region, others: Iterable[Region], basis: Basis) -> tuple[Region, Basis] | None:
+def _cheaper(region: Region, others: Iterable[Region], basis: Basis) -> Best | None:
     priced = [other for other in others if other.is_priced]
     best = min(priced, key=lambda other: (other.usd(basis), other.name), default=None)
     return (best, basis) if best is not None and best.usd(basis) < region.usd(basis) else None
