@@ -97,6 +97,21 @@ def _throttle_runaway(finding: Finding) -> Parameters | None:
     return {"max_replicas": max(1, int(finding.threshold))} if finding.value > finding.threshold else None
 
 
+def _throttle_spike(finding: Finding) -> Parameters | None:
+    """As many replicas as the upper end of normal pays for; none if it is not the replicas that cost so much."""
+    high = evidence.number(finding.evidence, "high_usd_per_hour")
+    price = evidence.number(finding.evidence, "price_usd_per_hour")
+    replicas = evidence.number(finding.evidence, "replicas")
+    if high is None or replicas is None or not price:
+        return None
+    most = max(1, int(high / price))
+    return {"max_replicas": most} if most < replicas else None
+
+
+def _none(finding: Finding) -> Parameters | None:
+    """No limit answers it: nobody would pay less for a request that waits longer."""
+
+
 def _throttle_thrash(finding: Finding) -> Parameters | None:
     """The lower end of the swing.
 
@@ -107,6 +122,8 @@ def _throttle_thrash(finding: Finding) -> Parameters | None:
 
 
 THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {
+    "cost_per_request": _none,
+    "cost_spike": _throttle_spike,
     "runaway_replicas": _throttle_runaway,
     "scale_thrash": _throttle_thrash,
 }

@@ -9,6 +9,7 @@ from actions.evidence import number
 from schemas.outputs import Action, Command, Finding, Held, Mode
 
 LONGEST: Final = 1024  # characters of an alert's summary
+CENTS: Final = 0.1  # US dollars, from which on cents are exact enough
 
 HELD_BECAUSE: Final[Mapping[Held, str]] = {
     Held.KILL_SWITCH: "the kill switch is on",
@@ -32,6 +33,11 @@ def figure(value: float) -> str:
 def usd(value: float) -> str:
     """`$1,234.50`."""
     return f"${value:,.2f}"
+
+
+def small_usd(value: float) -> str:
+    """As `usd`, with enough decimals to tell small amounts apart: `$0.00042`."""
+    return usd(value) if value >= CENTS else f"${value:.6f}".rstrip("0").rstrip(".")
 
 
 def clock(timestamp: str) -> str:
@@ -158,9 +164,46 @@ def _from_to(low: float, high: float) -> str:
     return usd(low) if low == high else f"{usd(low)} to {usd(high)}"
 
 
+def _cost_spike(finding: Finding) -> str:
+    who = f"Budget {finding.subject}" if finding.endpoint is None else finding.subject
+    normal = "" if finding.baseline is None else f", normal is {usd(finding.baseline)}"
+    return (
+        f"{who} costs {usd(finding.value)} per hour (the last 10 minutes){normal}, "
+        f"the limit is {usd(finding.threshold)} per hour"
+    )
+
+
+def _cost_per_request(finding: Finding) -> str:
+    now, usual = (number(finding.evidence, name) for name in ("usd_per_1000_requests", "usual_usd_per_1000_requests"))
+    since = finding.evidence.get("since")
+    when = f" since {clock(since)}" if isinstance(since, str) else ""
+    costs = "" if now is None else f"; 1,000 of them cost {small_usd(now)} in the last hour"
+    instead = f" instead of {small_usd(usual)}" if costs and usual is not None else ""
+    hourly = number(finding.evidence, "usd_per_hour")
+    rate = "" if hourly is None else f", {usd(hourly)} per hour in all"
+    if finding.evidence.get("accepted") is True:
+        return f"{finding.subject}: requests go on costing more, which is usual from now on{costs}{rate}"
+    return f"{finding.subject}: requests cost {figure(finding.value)} % more than usual{when}{costs}{instead}{rate}"
+
+
+def _regional_cost(finding: Finding) -> str:
+    told = finding.evidence
+    saving, dear, cheap = (number(told, name) for name in ("saving_usd_per_day", "usd", "cheaper_usd"))
+    if saving is None or dear is None or cheap is None:
+        return f"{finding.subject}: no region is cheaper any more"
+    model, unit, here, there = (told.get(name) for name in ("model", "per", "region", "cheaper_region"))
+    return (
+        f"{finding.subject}: {model} costs {small_usd(dear)} per {unit} in {here}, {figure(finding.value)} % more than "
+        f"{small_usd(cheap)} in {there}; moving it would save {usd(saving)} per day"
+    )
+
+
 SENTENCES: Final[Mapping[str, Callable[[Finding], str]]] = {
-    "hourly_spend": _hourly_spend,
     "cold_starts": _cold_starts,
-    "scale_thrash": _scale_thrash,
+    "cost_per_request": _cost_per_request,
+    "cost_spike": _cost_spike,
+    "hourly_spend": _hourly_spend,
     "low_utilization": _low_utilization,
+    "regional_cost": _regional_cost,
+    "scale_thrash": _scale_thrash,
 }

@@ -37,6 +37,7 @@ class Expected(NamedTuple):
     expected: Floats
     high: Floats
     warm: Flags
+    low: Floats
 
 
 class NormalBank:
@@ -59,21 +60,22 @@ class NormalBank:
         self._table.keep(numbers)
         self._hours.keep(numbers)
 
-    def expect(self, numbers: Ints) -> Expected:
-        """What these series should be in the hour of their last step."""
+    def expect(self, numbers: Ints, time_s: float | None = None) -> Expected:
+        """What these series should be at a time; None: in the hour of their last step."""
         rows = self._table.take(numbers)
+        if time_s is not None:
+            self._enter(rows, int(time_s // normal.HOUR_S), numbers)
         expected, scale = _band(rows)
         high = expected + scale * _reach(rows, "upper")
-        return Expected(expected, high, rows["steps"] >= normal.WARM_STEPS)
+        low = expected - scale * _reach(rows, "lower")
+        low = np.where(rows["nonnegative"] & (low < 0), 0.0, low)
+        return Expected(expected, high, rows["steps"] >= normal.WARM_STEPS, low)
 
     def update(self, numbers: Ints, time_s: float, values: Floats, teach: Flags) -> None:
         """`LearnedNormal.update` for each of these series; the values are finite."""
         rows, hours = self._table.take(numbers), self._hours.rows
         hour = int(time_s // normal.HOUR_S)
-        entered = np.flatnonzero(rows["hour"] != hour)
-        if len(entered):
-            rows["usual"][entered] = self._usual_at(hour % normal.SLOTS, numbers[entered])
-            rows["hour"] = hour
+        self._enter(rows, hour, numbers)
         expected, scale = _band(rows)
         values = np.minimum(normal.LIMIT, np.maximum(-normal.LIMIT, values))
         deviation = values - expected
@@ -88,6 +90,13 @@ class NormalBank:
         taught = self._learn(rows, values, deviation, scale)
         self._learn_hour(numbers, hour % normal.SLOTS, taught)
         self._table.put(numbers, rows)
+
+    def _enter(self, rows: Rows, hour: int, numbers: Ints) -> None:
+        """An hour begins for those that were in another: what is known of it is from earlier visits."""
+        entered = np.flatnonzero(rows["hour"] != hour)
+        if len(entered):
+            rows["usual"][entered] = self._usual_at(hour % normal.SLOTS, numbers[entered])
+            rows["hour"] = hour
 
     def _usual_at(self, slot: int, numbers: Ints) -> Floats:
         total, weight, seen = np.zeros((3, len(numbers)))

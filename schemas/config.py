@@ -170,6 +170,8 @@ class Endpoint(Section, frozen=True):
     price_usd_per_hour: Price | None = None  # per replica
     model_gb: Annotated[float, Meta(gt=0, le=100_000)] | None = None  # what a replica loads before it is ready
     region: str | None = None
+    model: Pattern | None = None  # endpoints of one model are compared with each other
+    legal: tuple[Pattern, ...] | None = None  # regions where it may run; none are named: anywhere
     mode: Mode | None = None
     actions: Mapping[str, Response] = field(default_factory=dict)  # rule -> what to do, before the global one
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)  # rule -> settings, before the global ones

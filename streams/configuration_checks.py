@@ -34,6 +34,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _same_everywhere(config, report)
     _unused_security(config.kafka.security, report)
     _names(config, report)
+    _regions(config, report)
     _budgets(config, report)
     _safety(config, report)
     _overflow(config, report)
@@ -113,6 +114,13 @@ def _names(config: Config, report: Report) -> None:
         if _WILDCARDS.search(name):
             message = "endpoints are listed by name, one by one; for all others there is `defaults`"
             report.warning(("endpoints", name), message)
+
+
+def _regions(config: Config, report: Report) -> None:
+    for name, endpoint in config.endpoints.items():
+        if endpoint.legal and endpoint.region and endpoint.region not in endpoint.legal:
+            path = ("endpoints", name, "region")
+            report.warning(path, f"'{endpoint.region}' is not among the regions that are legal for it")
 
 
 def _budgets(config: Config, report: Report) -> None:

@@ -11,7 +11,7 @@ from msgspec import structs
 from detectors import SETTINGS
 from schemas.config import Budget, Config, Endpoint, Input, RuleSettings, Seconds
 from schemas.outputs import Finding, Rollup
-from schemas.topics import SCALING, Record
+from schemas.topics import REQUESTS, SCALING, Record
 from schemas.units import US
 from streams.configuration import defaults
 from streams.stage import Fact, Outgoing, Stage
@@ -46,10 +46,21 @@ def scaling(time_s: float, ready: int, target: int, endpoint: str = ENDPOINT, **
     return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s} | replicas | told)
 
 
-def rollup(time_s: float, seq: int, replicas: int, endpoint: str = ENDPOINT) -> Entry:
+def rollup(time_s: float, seq: int, replicas: int, endpoint: str = ENDPOINT, region: str | None = None) -> Entry:
+    """What a budget hears of a scaling event."""
     time_us = round((START_S + time_s) * US)
-    value = Rollup("all", SCALING, 0, seq, time_us, endpoint=endpoint, replicas=replicas)
-    return Entry(0, time_us // 1000, b"all", encode(value))
+    return told(Rollup("all", SCALING, 0, seq, time_us, endpoint=endpoint, replicas=replicas, region=region))
+
+
+def requests(time_s: float, seq: int, counts: Mapping[str, int], partition: int = 0) -> Entry:
+    """What a budget hears of the minute of requests that ends then."""
+    several = {endpoint: (count, 0) for endpoint, count in counts.items()}
+    return told(Rollup("all", REQUESTS, partition, seq, round((START_S + time_s) * US), requests=several))
+
+
+def told(value: Rollup) -> Entry:
+    """A roll-up as it lies in its log."""
+    return Entry(0, value.time_us // 1000, value.budget.encode(), encode(value))
 
 
 def numbered(records: Sequence[Entry]) -> list[Entry]:
@@ -63,7 +74,7 @@ def settings(lateness_s: int = 2, **rules: RuleSettings) -> Config:
     return structs.replace(
         config,
         input=Input(lateness=Seconds(lateness_s)),
-        defaults=Endpoint(critical=False, expected_max=4, price_usd_per_hour=1.0),
+        defaults=Endpoint(critical=False, expected_max=4, price_usd_per_hour=1.0, model="bert"),
         budgets={"all": Budget(daily_usd=240.0, endpoints=("acme/*",))},
         rules={**config.rules, **rules},
         version="test",

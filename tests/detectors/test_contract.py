@@ -17,6 +17,7 @@ from schemas.outputs import Finding, Status
 from schemas.topics import REQUESTS, ROLLUPS, SCALING
 from schemas.units import US, from_rfc3339
 from tests.detectors.logs import (
+    ENDPOINT,
     START_S,
     Cut,
     Entry,
@@ -24,6 +25,7 @@ from tests.detectors.logs import (
     numbered,
     outputs,
     request,
+    requests,
     rollup,
     scaling,
     settings,
@@ -93,10 +95,45 @@ def _spend(start: int, end: int, *, high: bool) -> list[Entry]:
     return [rollup(second, second, 100 if high else 2) for second in range(start, end, 5)]
 
 
+def _costs(start: int, end: int, *, high: bool) -> list[Entry]:
+    """One endpoint jumps, beside a larger one that does not; the budget as a whole is not twice as dear."""
+    step = 30 if end - start < 3600 else 600
+    each = [
+        [rollup(s, 2 * s, 9 if high else 2), rollup(s, 2 * s + 1, 30, "acme/large")] for s in range(start, end, step)
+    ]
+    return [one for pair in each for one in pair]
+
+
+def _unit_costs(start: int, end: int, *, high: bool) -> list[Entry]:
+    """As many requests as ever, and twice as many replicas."""
+    step = 30 if end - start < 3600 else 1800
+    each = [
+        [rollup(s, s, 4 if high else 2), requests(s + step, s, {ENDPOINT: 10 * step})] for s in range(start, end, step)
+    ]
+    return [one for pair in each for one in pair]
+
+
+def _regions(start: int, end: int, *, high: bool) -> list[Entry]:
+    """As many requests here as there, and twice as many replicas."""
+    step = 30 if end - start < 3600 else 600
+    return [
+        one
+        for s in range(start, end, step)
+        for one in (
+            rollup(s, 2 * s, 4 if high else 2, region="here"),
+            rollup(s, 2 * s + 1, 2, "acme/bert-2", region="there"),
+            requests(s + step, s, {ENDPOINT: 10 * step, "acme/bert-2": 10 * step}),
+        )
+    ]
+
+
 SCENARIOS: Final = {
     "cold_starts": Scenario(SCALING, _wakes, warm_s=600, high_s=460, calm_s=3900),
     "scale_thrash": Scenario(SCALING, _swings, warm_s=600, high_s=460, calm_s=3900),
     "low_utilization": Scenario(SCALING, _idles, warm_s=3900, high_s=3700, calm_s=1500),
+    "cost_per_request": Scenario(ROLLUPS, _unit_costs, warm_s=60 * 3600, high_s=10 * 3600, calm_s=24 * 3600),
+    "cost_spike": Scenario(ROLLUPS, _costs, warm_s=11 * 3600, high_s=1200, calm_s=1800),
+    "regional_cost": Scenario(ROLLUPS, _regions, warm_s=3 * 3600, high_s=2 * 3600, calm_s=3 * 3600),
     "request_surge": Scenario(REQUESTS, _requests, warm_s=700, high_s=20, calm_s=120),
     "runaway_replicas": Scenario(SCALING, _replicas, warm_s=60, high_s=20, calm_s=120),
     "hourly_spend": Scenario(ROLLUPS, _spend, warm_s=600, high_s=400, calm_s=4200),
@@ -230,6 +267,9 @@ def test_a_rule_has_its_page(rule: str) -> None:
 
 
 CONTRACT: Final[dict[str, dict[str, object]]] = {
+    "cost_per_request": {"rise": 0.2, "min_requests": 100, "accept_after": Seconds(86400), "resolve_below": 0.8},
+    "cost_spike": {"ratio": 2.0, "min_usd_per_hour": 1.0, "resolve_below": 0.8},
+    "regional_cost": {"difference": 0.3, "min_requests": 100, "min_usd_per_day": 1.0, "resolve_below": 0.8},
     "request_surge": {"ratio": 5.0, "min_rate": 1.0, "window": Seconds(10), "resolve_below": 0.8},
     "runaway_replicas": {"resolve_below": 1.0},
     "hourly_spend": {"for_": Seconds(60), "resolve_below": 0.8},

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detectors.normal import ACCEPT_S, LearnedNormal, NormalState
+from detectors.normal import ACCEPT_S, HOUR_S, LearnedNormal, NormalState
 from detectors.normal_bank import NormalBank
 
 STEP_S: Final = 60.0
@@ -45,8 +45,16 @@ class Both:
         for place, number in enumerate(numbers):
             judgement = self.ones[number].expect(time_s)
             assert (judgement.expected, judgement.high) == (expected.expected[place], expected.high[place])
-            assert judgement.warm == expected.warm[place]
+            assert (judgement.warm, judgement.low) == (expected.warm[place], expected.low[place])
+        self.look_ahead(time_s + HOUR_S, numbers)
         assert [self.ones[number].snapshot() for number in numbers] == self.bank.snapshots(np.array(numbers))
+
+    def look_ahead(self, time_s: float, numbers: list[int]) -> None:
+        """What is expected at another hour; asking changes nothing."""
+        ahead = self.bank.expect(np.array(numbers), time_s)
+        for place, number in enumerate(numbers):
+            judgement = self.ones[number].expect(time_s)
+            assert (judgement.expected, judgement.high) == (ahead.expected[place], ahead.high[place])
 
 
 def taught(steps: int) -> Both:

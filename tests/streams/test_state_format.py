@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from enum import Enum
 from hashlib import blake2b
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -20,12 +21,14 @@ from detectors import SETTINGS, history_rules
 from detectors.budgets import AccountState, BudgetState
 from detectors.normal import NormalState
 from detectors.requests import EndpointState, RequestPosition
+from detectors.rules import cost_per_request, cost_spike, regional_cost
 from detectors.scaling import ScalingPosition, ScalingState
 from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.topics import BILLING, FINDINGS, REQUESTS, ROLLUPS, SCALING
 from streams import configuration
 from streams.stages import STAGES, build_stage
+from tests.detectors.logs import ENDPOINT, numbered, requests, rollup, settings
 from tests.streams.test_stages import Log, applied, config, log  # noqa: F401 -- two are fixtures
 
 # what each stage writes: the position, the facts, and what is packed inside these
@@ -34,11 +37,17 @@ RULE_STATES: Final[dict[str, Any]] = {
     "hourly_spend": int | None,
     **{rule.rule: rule.Memory for rule in history_rules()},
 }
+# of a fleet rule: what belongs to the budget, and to one endpoint
+FLEET_STATES: Final[dict[str, tuple[Any, Any]]] = {
+    "cost_per_request": (cost_per_request.State, cost_per_request.Kept),
+    "cost_spike": (cost_spike.State, NormalState),
+    "regional_cost": (regional_cost.State, regional_cost.Kept),
+}
 STATES: Final[dict[str, tuple[Any, ...]]] = {
     REQUESTS: (RequestPosition, EndpointState, RULE_STATES["request_surge"]),
     SCALING: (ScalingPosition, ScalingState, *(rule.Memory for rule in history_rules())),
     BILLING: (Watermark,),
-    ROLLUPS: (dict[str, BudgetState], AccountState, RULE_STATES["hourly_spend"]),
+    ROLLUPS: (dict[str, BudgetState], AccountState, RULE_STATES["hourly_spend"], *chain(*FLEET_STATES.values())),
     FINDINGS: (Shared, Remembered, EpisodeLine, Place),
 }
 
@@ -50,7 +59,7 @@ KNOWN: Final = {
     REQUESTS: (3, "8dd95539cf5b"),
     SCALING: (3, "51fb33e837ff"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (3, "c4d2da002d9c"),
+    ROLLUPS: (3, "ea86fb041003"),
     FINDINGS: (2, "b8a7ff55d890"),
 }
 
@@ -103,19 +112,41 @@ def test_a_field_more_or_of_another_type_or_in_another_place_is_another_shape() 
     assert len(set(shapes)) == len(shapes)
 
 
-@pytest.mark.parametrize("topic", [REQUESTS, SCALING, ROLLUPS])
-def test_what_rules_keep_is_of_the_shape_that_is_known_here(topic: str, config: Config, log: Log) -> None:  # noqa: F811
-    """It is packed inside the states of endpoints and budgets, where no type tells of it."""
+@pytest.mark.parametrize("topic", [REQUESTS, SCALING])
+def test_what_rules_keep_of_endpoints_is_of_the_shape_that_is_known_here(
+    topic: str,
+    config: Config,  # noqa: F811
+    log: Log,  # noqa: F811
+) -> None:
+    """It is packed inside the states of endpoints, where no type tells of it."""
     stage = build_stage(topic, 0, config)
     applied(stage, log[topic])
-    packed = (
-        [state.rules for state in msgspec.msgpack.decode(stage.position(), type=dict[str, BudgetState]).values()]
-        if topic == ROLLUPS
-        else [msgspec.msgpack.decode(fact.state or b"", type=OF_ENDPOINT[topic]).rules for fact in stage.changed()]
-    )
-    packed = [states for states in packed if states]
-    assert packed
-    for states in packed:
-        for rule, state in states.items():
-            read = msgspec.msgpack.decode(state, type=RULE_STATES[rule])
-            assert msgspec.msgpack.encode(read) == bytes(state)
+    endpoints = [msgspec.msgpack.decode(fact.state or b"", type=OF_ENDPOINT[topic]) for fact in stage.changed()]
+    packed = [(RULE_STATES[rule], state) for one in endpoints for rule, state in one.rules.items()]
+    assert_known(packed, STATES[topic][2:])
+
+
+def test_what_rules_keep_of_budgets_is_of_the_shape_that_is_known_here() -> None:
+    """It is packed inside the states of budgets and of their endpoints."""
+    stage = build_stage(ROLLUPS, 0, settings())
+    hours = [
+        entry
+        for s in range(0, 3 * 3600, 600)
+        for entry in (rollup(s, s, 2, region="here"), requests(s + 300, s, {ENDPOINT: 500}))
+    ]
+    stage.apply(numbered(hours))
+    budgets = msgspec.msgpack.decode(stage.position(), type=dict[str, BudgetState]).values()
+    accounts = [msgspec.msgpack.decode(fact.state or b"", type=AccountState) for fact in stage.changed()]
+    packed = [
+        *((RULE_STATES[rule], state) for one in budgets for rule, state in one.rules.items()),
+        *((FLEET_STATES[rule][0], state) for one in budgets for rule, state in one.kept.rules.items()),
+        *((FLEET_STATES[rule][1], state) for one in accounts for rule, state in one.kept.rules.items()),
+    ]
+    assert_known(packed, STATES[ROLLUPS][2:])
+
+
+def assert_known(packed: list[tuple[Any, msgspec.Raw]], kinds: tuple[Any, ...]) -> None:
+    """Every state is read and written as its type, and the log made every rule keep something."""
+    assert {kind for kind, _ in packed} == set(kinds)
+    for kind, state in packed:
+        assert msgspec.msgpack.encode(msgspec.msgpack.decode(state, type=kind)) == bytes(state)
