@@ -28,7 +28,7 @@ from schemas.config import Config
 from schemas.topics import BILLING, FINDINGS, REQUESTS, ROLLUPS, SCALING
 from streams import configuration
 from streams.stages import STAGES, build_stage
-from tests.detectors.logs import ENDPOINT, numbered, requests, rollup, settings
+from tests.detectors.logs import ENDPOINT, numbered, requests, rollup, scaling, settings
 from tests.streams.test_stages import Log, applied, config, log  # noqa: F401 -- two are fixtures
 
 # what each stage writes: the position, the facts, and what is packed inside these
@@ -50,8 +50,6 @@ STATES: Final[dict[str, tuple[Any, ...]]] = {
     ROLLUPS: (dict[str, BudgetState], AccountState, RULE_STATES["hourly_spend"], *chain(*FLEET_STATES.values())),
     FINDINGS: (Shared, Remembered, EpisodeLine, Place),
 }
-
-OF_ENDPOINT: Final[dict[str, Any]] = {REQUESTS: EndpointState, SCALING: ScalingState}
 
 # When this test fails: raise `state_format` of the stage in streams/stages.py, put the new pair here, and say in
 # CHANGELOG.md that the stage starts anew. A state whose shape stays while its meaning changes needs the same.
@@ -112,18 +110,23 @@ def test_a_field_more_or_of_another_type_or_in_another_place_is_another_shape() 
     assert len(set(shapes)) == len(shapes)
 
 
-@pytest.mark.parametrize("topic", [REQUESTS, SCALING])
-def test_what_rules_keep_of_endpoints_is_of_the_shape_that_is_known_here(
-    topic: str,
-    config: Config,  # noqa: F811
-    log: Log,  # noqa: F811
-) -> None:
+def test_what_rules_keep_of_requests_is_of_the_shape_that_is_known_here(config: Config, log: Log) -> None:  # noqa: F811
     """It is packed inside the states of endpoints, where no type tells of it."""
-    stage = build_stage(topic, 0, config)
-    applied(stage, log[topic])
-    endpoints = [msgspec.msgpack.decode(fact.state or b"", type=OF_ENDPOINT[topic]) for fact in stage.changed()]
+    stage = build_stage(REQUESTS, 0, config)
+    applied(stage, log[REQUESTS])
+    endpoints = [msgspec.msgpack.decode(fact.state or b"", type=EndpointState) for fact in stage.changed()]
     packed = [(RULE_STATES[rule], state) for one in endpoints for rule, state in one.rules.items()]
-    assert_known(packed, STATES[topic][2:])
+    assert_known(packed, STATES[REQUESTS][2:])
+
+
+def test_what_rules_keep_of_replicas_is_of_the_shape_that_is_known_here() -> None:
+    """It is packed inside the states of endpoints, where no type tells of it."""
+    stage = build_stage(SCALING, 0, settings())
+    reports = [scaling(s, s // 60 % 2, s // 60 % 2, utilization=0.5, state="running") for s in range(0, 600, 15)]
+    stage.apply(numbered(reports))
+    endpoints = [msgspec.msgpack.decode(fact.state or b"", type=ScalingState) for fact in stage.changed()]
+    packed = [(RULE_STATES[rule], state) for one in endpoints for rule, state in one.rules.items()]
+    assert_known(packed, STATES[SCALING][2:])
 
 
 def test_what_rules_keep_of_budgets_is_of_the_shape_that_is_known_here() -> None:
