@@ -6,7 +6,7 @@ in a second with a report when
 
     the least depth of the last `for` > threshold (10)
 
-A queue that empties once within `for` is a queue that works.
+A queue that empties once within `for` is a queue that works. It is low while the present depth is.
 """
 
 from __future__ import annotations
@@ -71,15 +71,14 @@ class QueueDepth(WindowRule[Settings]):
         if not len(judged):
             return None
         levels: Levels = np.zeros(len(self._names), dtype=np.int8)
-        levels[judged] = _levels(self.limits.take(judged), self._depths(judged).min(axis=0))
+        levels[judged] = _levels(self.limits.take(judged), self._depths(judged))
         return levels
 
     def read(self, endpoint: int) -> Reading:
         number = np.array([endpoint])
-        settings, depths = self.settings(self._names[endpoint]), self._depths(number)[:, 0]
-        least, deepest, last = int(depths.min()), int(depths.max()), int(depths[-1])
-        level = int(_levels(self.limits.take(number), depths.min(keepdims=True))[0])
-        for_s = len(depths)
+        settings, depths = self.settings(self._names[endpoint]), self._depths(number)
+        level = int(_levels(self.limits.take(number), depths)[0])
+        least, deepest, last, for_s = int(depths.min()), int(depths.max()), int(depths[-1, 0]), len(depths)
 
         def evidence() -> dict[str, Any]:
             return {"least": least, "deepest": deepest, "last": last, "for_s": for_s}
@@ -109,8 +108,11 @@ def _for_s(config: Config) -> int:
     return int(settings.for_) if isinstance(settings, Settings) else int(Settings().for_)
 
 
-def _levels(rows: Rows, least: Ints) -> Levels:
-    threshold = rows["threshold"]
+def _levels(rows: Rows, depths: Ints) -> Levels:
+    threshold, least = rows["threshold"], depths.min(axis=0)
     return levels_of(
-        rows["enabled"], least > rows["resolve_below"] * threshold, least > threshold, least > SEVERE * threshold
+        rows["enabled"],
+        depths[-1] > rows["resolve_below"] * threshold,
+        least > threshold,
+        least > SEVERE * threshold,
     )
