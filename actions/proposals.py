@@ -97,7 +97,15 @@ def _throttle_runaway(finding: Finding) -> Parameters | None:
     return {"max_replicas": max(1, int(finding.threshold))} if finding.value > finding.threshold else None
 
 
-THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {"runaway_replicas": _throttle_runaway}
+def _throttle_unknown(finding: Finding) -> None:
+    """No claim: nobody knows how many requests the endpoint bears, and a cap on its replicas would keep it slow."""
+
+
+UNLIMITED: Final = ("queue_depth", "latency", "error_rate")  # rules that do not know how far to throttle
+THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {
+    "runaway_replicas": _throttle_runaway,
+    **dict.fromkeys(UNLIMITED, _throttle_unknown),
+}
 
 
 def _cost(finding: Finding, action: Action, parameters: Parameters, price: float | None) -> Cost:

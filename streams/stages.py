@@ -152,9 +152,9 @@ class InputStage(CoreStage, Generic[E]):
 
 
 class RequestStage(InputStage[Request]):
-    """Requests: surges, and roll-ups."""
+    """Requests: surges, queues, what is slow and what fails, and roll-ups."""
 
-    state_format = 2
+    state_format = 3
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
         self._fold = RequestFold(config, partition, request_rules())

@@ -16,11 +16,13 @@ from msgspec import inspect
 from actions.memory import Fact as Remembered
 from actions.memory import Line as EpisodeLine
 from actions.memory import Place, Shared
-from detectors import SETTINGS
+from detectors import SETTINGS, request_rules
 from detectors.budgets import AccountState, BudgetState
 from detectors.normal import NormalState
+from detectors.quantiles import Cells as TailCells
 from detectors.requests import EndpointState, RequestPosition
 from detectors.scaling import ScalingPosition, ScalingState
+from detectors.steps import Cells
 from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.topics import BILLING, FINDINGS, REQUESTS, ROLLUPS, SCALING
@@ -29,9 +31,15 @@ from streams.stages import STAGES, build_stage
 from tests.streams.test_stages import Log, applied, config, log  # noqa: F401 -- two are fixtures
 
 # what each stage writes: the position, the facts, and what is packed inside these
-RULE_STATES: Final[dict[str, Any]] = {"request_surge": tuple[NormalState, int], "hourly_spend": int | None}
+RULE_STATES: Final[dict[str, Any]] = {
+    "request_surge": tuple[NormalState, int],
+    "queue_depth": Cells,
+    "latency": tuple[Cells, TailCells],
+    "error_rate": Cells,
+    "hourly_spend": int | None,
+}
 STATES: Final[dict[str, tuple[Any, ...]]] = {
-    REQUESTS: (RequestPosition, EndpointState, RULE_STATES["request_surge"]),
+    REQUESTS: (RequestPosition, EndpointState, *(RULE_STATES[rule.rule] for rule in request_rules())),
     SCALING: (ScalingPosition, ScalingState),
     BILLING: (Watermark,),
     ROLLUPS: (dict[str, BudgetState], AccountState, RULE_STATES["hourly_spend"]),
@@ -41,7 +49,7 @@ STATES: Final[dict[str, tuple[Any, ...]]] = {
 # When this test fails: raise `state_format` of the stage in streams/stages.py, put the new pair here, and say in
 # CHANGELOG.md that the stage starts anew. A state whose shape stays while its meaning changes needs the same.
 KNOWN: Final = {
-    REQUESTS: (2, "b6d212ad0396"),
+    REQUESTS: (3, "9a2b3fda119e"),
     SCALING: (2, "af3737c93956"),
     BILLING: (1, "6781d02d4d68"),
     ROLLUPS: (2, "2a8f1a8e08f9"),
