@@ -23,7 +23,7 @@ LARGEST: Final = 1e9  # what is beyond counts as this
 BUCKET_BITS: Final = 16  # of a key, the others are the number of the endpoint
 BUCKETS: Final = (1 << BUCKET_BITS) - 1
 NOTHING: Final = np.zeros(0, dtype=np.int64)
-UNSORTED: Final = 65_536  # rows of a step that are put together as soon as there are more of them
+UNSORTED: Final = 65_536  # rows of a step that are put together when there are more, and more than are together
 
 Cells = list[int]  # of one endpoint, one after the other: a step, a bucket, and how many
 Piece = tuple[Ints, Ints]  # keys, and how many each
@@ -101,7 +101,7 @@ class Tails:
             return
         self._pieces.setdefault(step, []).append((keys, counts))
         self._loose[step] = self._loose.get(step, 0) + len(keys)
-        if self._loose[step] > UNSORTED:
+        if self._loose[step] > max(UNSORTED, len(self._pieces[step][0][0])):
             self._sorted(step)
 
     def _sorted(self, step: int) -> Piece:

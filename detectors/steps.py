@@ -43,7 +43,8 @@ class StepRing:
         steps, columns, capacity = self._cells.shape
         if self._size > capacity:
             wider = np.zeros((steps, columns, max(self._size, 2 * capacity)), dtype=self._cells.dtype)
-            wider[:, :, :capacity] = self._cells
+            for row in self._used():
+                wider[row, :, :capacity] = self._cells[row]
             self._cells = wider
 
     def keep(self, endpoints: Ints) -> None:
@@ -51,10 +52,11 @@ class StepRing:
         self._size = len(endpoints)
         steps, columns, _ = self._cells.shape
         narrower = np.zeros((steps, columns, max(self._size, FIRST_CAPACITY)), dtype=self._cells.dtype)
-        narrower[:, :, : self._size] = self._cells[:, :, endpoints]
+        for row in self._used():
+            narrower[row, :, : self._size] = self._cells[row][:, endpoints]
         self._cells = narrower
-        filled = np.flatnonzero(narrower.any(axis=(1, 2)))
-        self.newest = int(self._held[filled].max(initial=NONE))
+        filled = [row for row in self._used() if narrower[row].any()]
+        self.newest = max((int(self._held[row]) for row in filled), default=NONE)
 
     def places(self, endpoint: Ints, second: Ints) -> Ints:
         """Where to count these requests; there is at least one, and none without a number to count."""
@@ -125,6 +127,10 @@ class StepRing:
     def _rows(self, last: int, steps: int) -> Ints:
         """The rows that hold any of the steps that end with `last`."""
         return np.flatnonzero((self._held > last - steps) & (self._held <= last) & (self._held >= 0))
+
+    def _used(self) -> list[int]:
+        """The rows in which something was counted. The others are not even touched, and take no memory until then."""
+        return [row for row, sums in enumerate(self._sums) if any(sums)]
 
     def _begin(self, step: int) -> None:
         row = step % len(self._held)
