@@ -14,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from detectors import RequestFold
 from detectors.episodes import Episodes, Reading
+from detectors.rules.error_rate import ErrorRate, lower_limit
 from detectors.rules.error_rate import Settings as ErrorSettings
-from detectors.rules.error_rate import lower_limit
 from detectors.rules.latency import Settings as LatencySettings
 from detectors.rules.queue_depth import Settings as QueueSettings
 from schemas.config import Config, Input, Seconds
+from schemas.events import Request
 from schemas.outputs import Finding, Severity, Status
 from schemas.topics import REQUESTS
 from schemas.units import US, rfc3339
@@ -306,6 +308,27 @@ def test_above_twice_the_threshold_is_critical() -> None:
     ]
 
 
+def test_the_value_is_on_the_side_of_the_threshold_on_which_it_was_counted() -> None:
+    """Although the middle of its bucket is on the other: 0.508 is that of all from 0.5 to 0.516."""
+    config = configuration(latency=LatencySettings(threshold=Seconds(0.51)))
+    (opened,) = found("latency", timed(100, 0, 0.511), config)
+    assert (opened.score > 1, opened.value) == (True, 0.51)
+    config = configuration(latency=LatencySettings(threshold=Seconds(0.506)))
+    log = [request(second, 5, duration_s=0.9 if second < 5 else 0.505) for second in range(70)]
+    opened, update = found("latency", log, config)
+    assert (opened.score > 1, update.score <= 1, update.value) == (True, True, 0.506)
+
+
+def test_a_new_configuration_is_judged_at_once() -> None:
+    """What it makes low for a moment, and is above the threshold at the next step, does not end."""
+    log = numbered([request(second, 1, duration_s=0.9) for second in range(150)])
+    stage = stage_of(REQUESTS, configuration())
+    told = findings(stage, log[:33])
+    stage.reconfigure(configuration(latency=LatencySettings(min_requests=31)))
+    told += findings(stage, log[33:])
+    assert {one.status for one in told if one.rule == "latency"} == {Status.OPEN, Status.UPDATE}
+
+
 def test_an_endpoint_may_have_a_threshold_of_its_own() -> None:
     """Another quantile, too."""
     config = configuration()
@@ -374,6 +397,17 @@ def test_errors_say_how_many_and_of_how_many() -> None:
     assert opened.evidence == {"errors": 50, "requests": 1000, "lower_bound": 0.030934874, "window_s": 300}
     assert (opened.value, opened.threshold, opened.severity) == (0.05, 0.01, Severity.CRITICAL)
     assert opened.score == pytest.approx(opened.evidence["lower_bound"] / 0.01)
+
+
+def test_errors_are_judged_while_nothing_comes() -> None:
+    """What was healthy leaves the window first; the next request, of any endpoint, finds it so."""
+    rows = [(0, 10_000, 200), (290, 25, 500), (20_000, 1, 200)]
+    requests = [Request("acme/a", START_S + second, count=count, status=status) for second, count, status in rows]
+    fold = RequestFold(configuration(), 0, [ErrorRate])
+    told = fold.apply(requests, np.array([(START_S + second) * US for second, _, _ in rows]))
+    assert [(one.status, one.at) for one in told if isinstance(one, Finding)][:1] == [
+        (Status.OPEN, rfc3339((START_S + 310) * US))
+    ]
 
 
 # -- queue_depth -------------------------------------------------------------------------------------------------------
