@@ -320,13 +320,19 @@ def test_the_value_is_on_the_side_of_the_threshold_on_which_it_was_counted() -> 
 
 
 def test_a_new_configuration_is_judged_at_once() -> None:
-    """What it makes low for a moment, and is above the threshold at the next step, does not end."""
-    log = numbered([request(second, 1, duration_s=0.9) for second in range(150)])
-    stage = stage_of(REQUESTS, configuration())
-    told = findings(stage, log[:33])
-    stage.reconfigure(configuration(latency=LatencySettings(min_requests=31)))
-    told += findings(stage, log[33:])
-    assert {one.status for one in told if one.rule == "latency"} == {Status.OPEN, Status.UPDATE}
+    """What it makes low for a moment, until the next step, does not count when the endpoint is low much later."""
+    before, after = (LatencySettings(window=Seconds(5), min_requests=number) for number in (3, 6))
+    rows = [(second, 1 if second < 5 else 2, 0.9 if second < 50 else 0.1) for second in range(130)]
+    log = numbered([request(second, count, duration_s=duration_s) for second, count, duration_s in rows])
+    stage = stage_of(REQUESTS, configuration(latency=before))
+    told = findings(stage, log[:8])
+    stage.reconfigure(configuration(latency=after))
+    told += findings(stage, log[8:])
+    ends = [(one.status, one.at) for one in told if one.status is not Status.UPDATE]
+    assert ends == [
+        (Status.OPEN, rfc3339((START_S + 5) * US)),
+        (Status.RESOLVED, rfc3339((START_S + 54 + 60) * US)),
+    ]
 
 
 def test_an_endpoint_may_have_a_threshold_of_its_own() -> None:
