@@ -108,10 +108,6 @@ def _throttle_spike(finding: Finding) -> Parameters | None:
     return {"max_replicas": most} if most < replicas else None
 
 
-def _none(finding: Finding) -> Parameters | None:
-    """No limit answers it: nobody would pay less for a request that waits longer."""
-
-
 def _throttle_thrash(finding: Finding) -> Parameters | None:
     """The lower end of the swing.
 
@@ -121,11 +117,16 @@ def _throttle_thrash(finding: Finding) -> Parameters | None:
     return None if low is None or low < 1 else {"max_replicas": int(low)}
 
 
+def _throttle_unknown(finding: Finding) -> None:
+    """No claim: nobody knows how far, and a cap on its replicas would keep an endpoint slow, or its requests dear."""
+
+
+UNLIMITED: Final = ("cost_per_request", "error_rate", "latency", "queue_depth")  # rules that do not know how far
 THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {
-    "cost_per_request": _none,
     "cost_spike": _throttle_spike,
     "runaway_replicas": _throttle_runaway,
     "scale_thrash": _throttle_thrash,
+    **dict.fromkeys(UNLIMITED, _throttle_unknown),
 }
 
 

@@ -30,6 +30,16 @@ def figure(value: float) -> str:
     return f"{value:,.2f}".rstrip("0").rstrip(".")
 
 
+def percent(share: float) -> str:
+    """`5.2 %`, from 0.052."""
+    return f"{figure(100 * share)} %"
+
+
+def seconds(value: float) -> str:
+    """`870 ms` below a second, `1.25 s` from there on."""
+    return f"{figure(1000 * value)} ms" if value < 1 else f"{figure(value)} s"
+
+
 def usd(value: float) -> str:
     """`$1,234.50`."""
     return f"${value:,.2f}"
@@ -198,12 +208,49 @@ def _regional_cost(finding: Finding) -> str:
     )
 
 
+def _queue_depth(finding: Finding) -> str:
+    deepest, for_s = (number(finding.evidence, name) for name in ("deepest", "for_s"))
+    if deepest is None or for_s is None:
+        return _measured(finding)
+    return (
+        f"queue_depth on {finding.subject}: never fewer than {figure(finding.value)} requests waiting in the last "
+        f"{seconds(for_s)}, limit {figure(finding.threshold)}, deepest {figure(deepest)}"
+    )
+
+
+def _latency(finding: Finding) -> str:
+    quantile, requests, slow, window_s = (
+        number(finding.evidence, name) for name in ("quantile", "requests", "slow", "window_s")
+    )
+    if quantile is None or requests is None or slow is None or window_s is None:
+        return _measured(finding)
+    most = "at most " if finding.evidence.get("is_at_most") is True else ""
+    return (
+        f"latency on {finding.subject}: p{figure(100 * quantile)} {most}{seconds(finding.value)} over the last "
+        f"{seconds(window_s)}, limit {seconds(finding.threshold)}; "
+        f"{figure(slow)} of {figure(requests)} requests took longer than that"
+    )
+
+
+def _error_rate(finding: Finding) -> str:
+    errors, requests, window_s = (number(finding.evidence, name) for name in ("errors", "requests", "window_s"))
+    if errors is None or requests is None or window_s is None:
+        return _measured(finding)
+    return (
+        f"error_rate on {finding.subject}: {percent(finding.value)} of the requests failed, {figure(errors)} of "
+        f"{figure(requests)} in the last {seconds(window_s)}, limit {percent(finding.threshold)}"
+    )
+
+
 SENTENCES: Final[Mapping[str, Callable[[Finding], str]]] = {
     "cold_starts": _cold_starts,
     "cost_per_request": _cost_per_request,
     "cost_spike": _cost_spike,
+    "error_rate": _error_rate,
     "hourly_spend": _hourly_spend,
+    "latency": _latency,
     "low_utilization": _low_utilization,
+    "queue_depth": _queue_depth,
     "regional_cost": _regional_cost,
     "scale_thrash": _scale_thrash,
 }

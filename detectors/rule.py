@@ -1,6 +1,6 @@
 """What a rule is: a subclass of one of the five classes here, in a file of its own under `rules/`.
 
-- `RequestRule` sees per-second columns of requests, all endpoints of a partition at once;
+- `RequestRule` sees columns of requests, all endpoints of a partition at once;
 - `ScalingRule` sees the scaling events of one endpoint, one at a time, each at once;
 - `HistoryRule` sees them in order of event time, once none can come between, and remembers;
 - `BudgetRule` sees the ledger of one budget, and has one subject: the budget;
@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 
 import msgspec
+import numpy as np
 
 from detectors.episodes import Reading
 from detectors.ledger import Ledger
@@ -26,6 +27,8 @@ from detectors.rollup import RequestColumns, Ring
 from detectors.table import Flags, Ints
 from schemas.config import Config, RuleSettings
 from schemas.outputs import Rollup
+
+MINUTE_S: Final = 60
 
 S = TypeVar("S", bound=RuleSettings)
 M = TypeVar("M", bound=msgspec.Struct)
@@ -61,9 +64,13 @@ class Crossing(NamedTuple):
 class RequestRule(Rule[S]):
     """A rule over the requests of one partition. Endpoints have numbers, in the order in which they came.
 
-    `ring` counts the requests of the open seconds and of `reach_s` more before them. The fold calls `close` for every
-    second that is complete, and asks about requests that came meanwhile: `may_cross`, before they are counted, of many
-    at once; where the answer is yes `observe`, once they are counted, of those of one newest second.
+    The fold hands it all requests that are in time (`count`), calls `close` for every second that is complete, and
+    asks which endpoints fire then. A rule that is about windows of time alone has most of that done: `WindowRule` in
+    `windows.py`. One that fires at the very request that crosses overrides `may_cross` and `observe` too: `may_cross`
+    is asked before requests are counted, of many at once; where the answer is yes `observe` is, once they are counted,
+    of those of one newest second.
+
+    `ring` counts the requests of the open seconds and of `reach_s` more before them.
     """
 
     def __init__(self, config: Config, ring: Ring) -> None:
@@ -71,14 +78,19 @@ class RequestRule(Rule[S]):
         self.ring = ring
 
     @classmethod
-    @abstractmethod
-    def reach_s(cls, config: Config) -> int:
-        """How many seconds its longest window has."""
+    def reach_s(cls, config: Config) -> int:  # noqa: ARG003 -- for those that override it
+        """How many seconds of the ring it reads, ending with the one that closes."""
+        return 0
 
     @classmethod
-    @abstractmethod
-    def step_s(cls, config: Config) -> int:
-        """Its thresholds move only when a second closes that ends a multiple of this."""
+    def memory_s(cls, config: Config) -> int:
+        """For how many seconds a request can make it fire."""
+        return cls.reach_s(config)
+
+    @classmethod
+    def step_s(cls, config: Config) -> int:  # noqa: ARG003 -- for those that override it
+        """The thresholds of `may_cross` move only when a second closes that ends a multiple of this."""
+        return MINUTE_S
 
     @abstractmethod
     def add(self, endpoints: Sequence[str]) -> None:
@@ -88,24 +100,34 @@ class RequestRule(Rule[S]):
     def keep(self, numbers: Ints) -> None:
         """The others are forgotten; these are numbered anew, in this order."""
 
-    @abstractmethod
-    def may_cross(self, columns: RequestColumns) -> bool:
+    def count(self, columns: RequestColumns) -> None:
+        """Take from these requests, which the ring has just counted, what the ring does not tell."""
+
+    def may_cross(self, columns: RequestColumns) -> bool:  # noqa: ARG002 -- for those that override it
         """Whether any endpoint might cross its threshold, if these were counted one by one and seconds closed between.
 
         A bound that costs little; the thresholds do not move meanwhile.
         """
+        return False
 
-    @abstractmethod
-    def observe(self, columns: RequestColumns, silent: Flags) -> Iterable[Crossing]:
+    def observe(self, columns: RequestColumns, silent: Flags) -> Iterable[Crossing]:  # noqa: ARG002 -- as above
         """The first crossing of each endpoint that is `silent` (no open episode), among requests just counted."""
+        return ()
 
     @abstractmethod
-    def close(self, second: int, silent: Flags) -> Flags:
-        """A second is complete, its row is in the ring. Returns whose state this changed."""
+    def close(self, second: int, silent: Flags) -> Ints:
+        """A second is complete, all its requests were counted. Returns the endpoints whose state this changed."""
 
     @abstractmethod
     def firing(self) -> Ints:
-        """The endpoints whose value was above the threshold in the last closed second."""
+        """The endpoints whose value was above the threshold in the second just closed."""
+
+    def moved(self, endpoints: Ints) -> Flags:
+        """Which of these have a higher severity than a second ago, or became low, or are low no longer.
+
+        The others have nothing to say before their next update is due. All, if the rule does not know.
+        """
+        return np.ones(len(endpoints), dtype=np.bool_)
 
     @abstractmethod
     def read(self, endpoint: int) -> Reading:

@@ -6,12 +6,15 @@ An error is what could not work; a warning is what works, but hardly as it was m
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Final
 from zoneinfo import available_timezones
 
 from croniter import croniter
+from msgspec import structs
 
+from actions.proposals import UNLIMITED
 from schemas.config import Config, Mode, Schedule, Security
 from schemas.topics import STAGES, Place
 from streams.typed_yaml import Report
@@ -38,6 +41,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _budgets(config, report)
     _safety(config, report)
     _overflow(config, report)
+    _throttles(config, report)
     if config.receivers:
         report.warning(("receivers",), "alerts are written to alerts.v1; no receiver delivers them yet")
 
@@ -96,9 +100,10 @@ def _same_everywhere(config: Config, report: Report) -> None:
     own += [(("budgets", name), budget.rules) for name, budget in config.budgets.items()]
     for path, rules in [*own, (("defaults",), config.defaults.rules)]:
         for rule, settings in rules.items():
-            for field in settings.SAME_EVERYWHERE:
-                if getattr(settings, field) != getattr(config.rules[rule], field):
-                    report.error((*path, "rules", rule, field), f"can only be set once, in rules.{rule}.{field}")
+            for field in structs.fields(settings):
+                is_shared, name = field.name in settings.SAME_EVERYWHERE, field.encode_name
+                if is_shared and getattr(settings, field.name) != getattr(config.rules[rule], field.name):
+                    report.error((*path, "rules", rule, name), f"can only be set once, in rules.{rule}.{name}")
 
 
 def _unused_security(security: Security, report: Report) -> None:
@@ -154,3 +159,10 @@ def _overflow(config: Config, report: Report) -> None:
     for rule, response in config.actions.items():
         if response == "overflow" or (not isinstance(response, str) and "overflow" in response.values()):
             report.warning(("actions", rule), "there is nowhere to overflow to: overflow.providers is empty")
+
+
+def _throttles(config: Config, report: Report) -> None:
+    for rule in UNLIMITED:
+        response = config.actions.get(rule)
+        if response == "throttle" or (isinstance(response, Mapping) and "throttle" in response.values()):
+            report.warning(("actions", rule), f"{rule} does not know how far to throttle: it will only alert")

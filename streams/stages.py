@@ -162,7 +162,7 @@ class InputStage(CoreStage, Generic[E]):
 
 
 class RequestStage(InputStage[Request]):
-    """Requests: surges, and roll-ups."""
+    """Requests: surges, queues, what is slow and what fails, and roll-ups."""
 
     state_format = 3
 

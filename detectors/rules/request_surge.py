@@ -118,17 +118,16 @@ class RequestSurge(RequestRule[Settings]):
                 first = int(above[0])
                 yield Crossing(int(places[first]), suspect, self._reading(suspect, int(reached[first])))
 
-    def close(self, second: int, silent: Flags) -> Flags:
+    def close(self, second: int, silent: Flags) -> Ints:
         self._closed = self.ring.window(second, self.window_s)
-        changed = np.zeros(len(self._names), dtype=np.bool_)
+        learning = np.zeros(0, dtype=np.int64)
         if (second + 1) % self.window_s == 0:
             idle = self._table.rows["idle"]
             idle[:] = np.where(self._closed > 0, 0, np.where(idle < 0, -1, idle + 1))
             learning = np.flatnonzero((idle >= 0) & (idle <= IDLE_S // self.window_s))
             self._learn(learning, second + 1, silent[learning])
             self._set_thresholds(learning)
-            changed[learning] = True
-        return changed
+        return learning
 
     def _learn(self, learning: Ints, second: int, silent: Flags) -> None:
         counts, ordinary = self._closed[learning].astype(float), self._is_ordinary(second)[learning]

@@ -56,8 +56,8 @@ def test_without_a_price_nothing_is_said_of_money() -> None:
 
 def test_a_throttle_for_any_other_rule_stops_growth() -> None:
     """Without a rate to throttle to, the endpoint keeps what is ready."""
-    found = finding("latency", "acme/a", "acme/a", 0, evidence={"before": {"ready_replicas": 3}})
-    claim = propose(found, settings(actions={"latency": "throttle"}))
+    found = finding("cold_starts", "acme/a", "acme/a", 0, evidence={"before": {"ready_replicas": 3}})
+    claim = propose(found, settings(actions={"cold_starts": "throttle"}))
     assert claim is not None
     assert claim.parameters == {"max_replicas": 3}
 
@@ -86,6 +86,19 @@ def test_what_only_advises_does_nothing_unless_configured(rule: str) -> None:
         claim = propose(found, settings(actions={rule: "shutdown"}))
         assert claim is not None
         assert (claim.action, claim.before) == (Action.SHUTDOWN, {"ready_replicas": 6})
+
+
+@pytest.mark.parametrize("rule", ["queue_depth", "latency", "error_rate"])
+def test_an_endpoint_that_cannot_keep_up_is_not_kept_from_growing(rule: str) -> None:
+    """Whatever the evidence holds: no throttle, but the overflow and the shutdown that are asked for."""
+    found = finding(rule, "acme/a", "acme/a", 0, evidence={"high_rps": 3.0, "before": {"ready_replicas": 3}})
+    assert propose(found, settings(actions={rule: "throttle"})) is None
+    config = settings(overflow=PROVIDERS, actions={rule: "overflow"})
+    claims = [propose(found, each) for each in (config, settings(actions={rule: "shutdown"}))]
+    assert [(claim.action, claim.parameters.get("provider")) for claim in claims if claim is not None] == [
+        (Action.OVERFLOW, "also"),
+        (Action.SHUTDOWN, None),
+    ]
 
 
 @pytest.mark.parametrize("high", [None, "12", True, float("nan")])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
+
+import pytest
 
 from actions import ActionFold
 from actions.wording import LONGEST, figure, short, what_is_wrong, what_to_do
@@ -41,6 +43,42 @@ def test_a_warning_says_when_the_allowance_runs_out() -> None:
     assert what_is_wrong(found).endswith(
         "it now costs $70.00 per hour, which will have spent the allowance at 2026-11-22 19:41:06 UTC"
     )
+
+
+QUEUE: Final = {"least": 15, "deepest": 41, "last": 20, "for_s": 30}
+LATENCY: Final = {"quantile": 0.95, "is_at_most": False, "requests": 1760, "slow": 370, "window_s": 60}
+ERRORS: Final = {"errors": 52, "requests": 1000, "lower_bound": 0.03, "window_s": 300}
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "threshold", "evidence", "sentence"),
+    [
+        (
+            "queue_depth", 15.0, 10.0, QUEUE,
+            "never fewer than 15 requests waiting in the last 30 s, limit 10, deepest 41",
+        ),
+        (
+            "latency", 1.31, 0.5, LATENCY,
+            "p95 1.31 s over the last 60 s, limit 500 ms; 370 of 1,760 requests took longer than that",
+        ),
+        (
+            "latency", 0.4, 0.5, {**LATENCY, "is_at_most": True, "slow": 0, "quantile": 0.999},
+            "p99.9 at most 400 ms over the last 60 s, limit 500 ms; 0 of 1,760 requests took longer than that",
+        ),
+        (
+            "error_rate", 0.052, 0.01, ERRORS,
+            "5.2 % of the requests failed, 52 of 1,000 in the last 300 s, limit 1 %",
+        ),
+    ],
+)  # fmt: skip
+def test_what_waits_is_slow_or_fails_is_told_in_its_own_words(
+    rule: str, value: float, threshold: float, evidence: dict[str, Any], sentence: str
+) -> None:
+    """With the numbers that a person asks for next; without them, with those that every finding has."""
+    found = finding(rule, "acme/a", "acme/a", 0, value=value, threshold=threshold, evidence=evidence)
+    assert what_is_wrong(found) == f"{rule} on acme/a: {sentence}"
+    bare = finding(rule, "acme/a", "acme/a", 0, value=value, threshold=threshold)
+    assert what_is_wrong(bare).startswith(f"{rule} on acme/a: {figure(value)} req/s, limit")
 
 
 def test_a_command_that_was_sent_is_told_from_one_that_was_not() -> None:

@@ -36,8 +36,8 @@ def entry(time_s: float, key: str, fields: Mapping[str, Any]) -> Entry:
     return Entry(0, round((START_S + time_s) * 1000), key.encode(), orjson.dumps(fields))
 
 
-def request(time_s: float, count: int, endpoint: str = ENDPOINT) -> Entry:
-    return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s, "count": count})
+def request(time_s: float, count: int, endpoint: str = ENDPOINT, **fields: Any) -> Entry:
+    return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s, "count": count} | fields)
 
 
 def scaling(time_s: float, ready: int, target: int, endpoint: str = ENDPOINT, **told: Any) -> Entry:

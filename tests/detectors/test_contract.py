@@ -127,6 +127,18 @@ def _regions(start: int, end: int, *, high: bool) -> list[Entry]:
     ]
 
 
+def _depths(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [request(second, 2, queue_depth=15 if high else 2) for second in range(start, end)]
+
+
+def _durations(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [request(second, 2, duration_s=0.9 if high else 0.1) for second in range(start, end)]
+
+
+def _failures(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [request(second, 2, status=503 if high else 200) for second in range(start, end)]
+
+
 SCENARIOS: Final = {
     "cold_starts": Scenario(SCALING, _wakes, warm_s=600, high_s=460, calm_s=3900),
     "scale_thrash": Scenario(SCALING, _swings, warm_s=600, high_s=460, calm_s=3900),
@@ -137,6 +149,9 @@ SCENARIOS: Final = {
     "request_surge": Scenario(REQUESTS, _requests, warm_s=700, high_s=20, calm_s=120),
     "runaway_replicas": Scenario(SCALING, _replicas, warm_s=60, high_s=20, calm_s=120),
     "hourly_spend": Scenario(ROLLUPS, _spend, warm_s=600, high_s=400, calm_s=4200),
+    "queue_depth": Scenario(REQUESTS, _depths, warm_s=60, high_s=40, calm_s=120),
+    "latency": Scenario(REQUESTS, _durations, warm_s=60, high_s=20, calm_s=180),
+    "error_rate": Scenario(REQUESTS, _failures, warm_s=60, high_s=20, calm_s=420),
 }
 
 
@@ -282,6 +297,15 @@ CONTRACT: Final[dict[str, dict[str, object]]] = {
         "resolve_below": 0.8,
     },
     "low_utilization": {"threshold": 0.1, "window": Seconds(3600), "resolve_below": 0.8},
+    "queue_depth": {"threshold": 10.0, "for_": Seconds(30), "resolve_below": 0.8},
+    "latency": {
+        "threshold": Seconds(0.5),
+        "quantile": 0.95,
+        "window": Seconds(60),
+        "min_requests": 20,
+        "resolve_below": 0.8,
+    },
+    "error_rate": {"threshold": 0.01, "window": Seconds(300), "min_requests": 20, "resolve_below": 0.8},
 }
 
 

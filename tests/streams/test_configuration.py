@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import pytest
@@ -47,6 +47,14 @@ RULES: dict[str, type[RuleSettings]] = {
     "hourly_spend": Spend,
     "latency": RuleSettings,
 }
+
+
+class Shared(RuleSettings, frozen=True, rename={"for_": "for"}):
+    """Settings of which one is for all endpoints alike."""
+
+    SAME_EVERYWHERE: ClassVar = frozenset({"for_"})
+
+    for_: Lasting = Seconds(30)
 
 
 class File:
@@ -227,6 +235,8 @@ DOUBTS = [
     ("endpoints: {'acme/*': {}}", "endpoints are listed by name"),
     ("actions: {request_surge: overflow}", "overflow.providers is empty"),
     ("actions: {request_surge: {critical: overflow}}", "overflow.providers is empty"),
+    ("actions: {latency: throttle}", "latency does not know how far to throttle"),
+    ("actions: {latency: {critical: throttle}}", "latency does not know how far to throttle"),
     ("kafka: {security: {username: u, password: p}}", "PLAINTEXT sends no username"),
     ("kafka: {security: {ca_file: tidegate.yaml}}", "PLAINTEXT is not encrypted"),
 ]
@@ -534,3 +544,11 @@ ORDERS: Any = st.permutations(LAYERS.strip().replace("\n  ", "\0  ").splitlines(
 def test_the_order_of_sections_means_nothing(file: File, order: list[str]) -> None:
     """However the sections are ordered, the configuration is the same."""
     assert file.load("\n".join(order).replace("\0", "\n")) == file.load(LAYERS)
+
+
+def test_what_is_the_same_everywhere_is_set_once(tmp_path: Path) -> None:
+    """Under the name that it has in the file; saying the same again is no mistake."""
+    path = tmp_path / "tidegate.yaml"
+    path.write_text("endpoints: {a: {rules: {queue: {for: 10s}}}, b: {rules: {queue: {for: 30s}}}}\n")
+    (problem,) = check(path, {"queue": Shared}, {})
+    assert str(problem).endswith("endpoints.a.rules.queue.for: can only be set once, in rules.queue.for")

@@ -77,14 +77,15 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 def requests() -> list[Line]:
-    """Two endpoints a second, a surge of one of them, some late and some bad."""
+    """Two endpoints a second, a surge of one of them that it does not bear well, some late and some bad."""
     rng = random.Random(1)  # noqa: S311 -- no secret
     lines: list[Line] = []
     for second in range(SECONDS):
         for name, usual in (("acme/bert", 3), ("acme/llama", 20)):
             count = usual * 15 if name == "acme/bert" and 800 <= second < 830 else usual + rng.randint(0, 1)
             at = T0 + second + rng.random() - rng.choice((0, 0, 0, 3, 30))
-            lines.append(event(len(lines), name, time=at, count=count))
+            hard = {"status": 503, "duration_s": 1.5, "queue_depth": 30} if count > usual + 1 else {"duration_s": 0.2}
+            lines.append(event(len(lines), name, time=at, count=count, **hard))
         if second % 50 == 0:
             lines.append(event(len(lines), "acme/bert", time=LOGGED_MS / 1000 + 301))
             lines.append(record(len(lines), "acme/bert", rng.choice((b"", b"{", b"[]"))))

