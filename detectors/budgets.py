@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from detectors.account import LARGEST, Account
+from detectors.day import Day
 from detectors.episodes import Episode, Episodes
-from detectors.ledger import LARGEST, WINDOW_US, Account, Ledger
+from detectors.ledger import WINDOW_US, Ledger
 from detectors.rule import BudgetRule
 from schemas.config import Config
 from schemas.outputs import Finding, MoneyRollup
@@ -39,6 +41,7 @@ class BudgetState(Struct, array_like=True):
 
     now_us: int
     upper_nano: int
+    day: Day
     asked_s: int
     sequences: dict[str, int]
     episodes: dict[str, Episode]
@@ -47,8 +50,8 @@ class BudgetState(Struct, array_like=True):
 
 
 class _Budget:
-    def __init__(self) -> None:
-        self.ledger = Ledger()
+    def __init__(self, timezone: str) -> None:
+        self.ledger = Ledger(timezone)
         self.recency: Recency[str] = Recency()
         self.sequences: dict[str, int] = {}  # "source/partition" -> the last one taken
         self.asked_s = -1  # the second of event time at which the rules were last asked
@@ -85,6 +88,7 @@ class BudgetFold:
                 else:
                     budget.ledger.close(endpoint)
                     self._close((name, endpoint), budget.recency[endpoint])
+            budget.ledger.keep_days_of(config.budgets[name].timezone)
 
     @property
     def newest_us(self) -> int:
@@ -95,7 +99,9 @@ class BudgetFold:
         """Fold one roll-up, in log order. One of a budget that the configuration does not name is passed over."""
         if rollup.budget not in self._config.budgets:
             return []
-        budget = self._budgets.setdefault(rollup.budget, _Budget())
+        budget = self._budgets.get(rollup.budget)
+        if budget is None:
+            budget = self._budgets[rollup.budget] = self._new(rollup.budget)
         source = f"{rollup.source}/{rollup.partition}"
         if rollup.seq <= budget.sequences.get(source, -1):
             self.repeated += 1
@@ -141,11 +147,14 @@ class BudgetFold:
         self._closed.pop((name, endpoint), None)
         self._forgotten.add((name, endpoint))
         if endpoint in budget.ledger.prices:
-            budget.ledger.close(endpoint)
+            budget.ledger.forget(endpoint)
 
     def _close(self, key: Key, heard: Heard) -> None:
         self._forgotten.discard(key)
         self._closed[key] = heard
+
+    def _new(self, name: str) -> _Budget:
+        return _Budget(self._config.budgets[name].timezone)
 
     def _price(self, endpoint: str) -> int:
         price = self._config.endpoint(endpoint).price_usd_per_hour
@@ -164,7 +173,11 @@ class BudgetFold:
         return [finding for finding in findings if finding is not None]
 
     def _is_due(self, rule: str, name: str, ledger: Ledger) -> bool:
-        return name in self._episodes[rule].open or self._rules[rule].is_due(name, ledger)
+        episode = self._episodes[rule].open.get(name)
+        if episode is None:
+            return self._rules[rule].is_due(name, ledger)
+        due_us = self._episodes[rule].due_us(name, self._config.rule(rule, budget=name))
+        return ledger.now_us >= due_us or self._rules[rule].is_due_again(name, ledger, episode)
 
     def _follow(self, rule: str, name: str, budget: _Budget) -> Finding | None:
         ledger = budget.ledger
@@ -194,9 +207,11 @@ class BudgetFold:
         return {name: self._state(name, budget) for name, budget in self._budgets.items()}
 
     def _state(self, name: str, budget: _Budget) -> BudgetState:
+        day = budget.ledger.day
         return BudgetState(
             budget.ledger.now_us,
             min(budget.ledger.upper_nano, LARGEST),  # a bound this high says no more than that one must look
+            structs.replace(day, upper_nano=min(day.upper_nano, LARGEST)),
             budget.asked_s,
             dict(budget.sequences),
             {rule: episodes.open[name] for rule, episodes in self._episodes.items() if name in episodes.open},
@@ -240,9 +255,10 @@ class BudgetFold:
                 self._closed[name, endpoint] = kept.heard
 
     def _restore(self, name: str, state: BudgetState) -> None:
-        budget = self._budgets[name] = _Budget()
+        budget = self._budgets[name] = self._new(name)
         budget.recency.marks = state.marks
-        budget.ledger.now_us, budget.ledger.upper_nano = state.now_us, state.upper_nano
+        ledger = budget.ledger
+        ledger.now_us, ledger.upper_nano, ledger.day = state.now_us, state.upper_nano, state.day
         budget.asked_s, budget.sequences = state.asked_s, state.sequences
         for rule, kept in state.rules.items():
             if rule in self._rules:

@@ -211,7 +211,7 @@ class BillingStage(InputStage[Billing]):
 class BudgetStage(CoreStage):
     """Roll-ups: what budgets spend."""
 
-    state_format = 2
+    state_format = 3
 
     def __init__(self, config: Config, partition: int) -> None:
         super().__init__(ROLLUPS, partition)

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors import ledger as ledgers
-from detectors.ledger import KEEP_US, LATENESS_US, MOST_LINES, WINDOW_US, Account, Ledger
+from detectors.account import Account
+from detectors.ledger import KEEP_US, LATENESS_US, MOST_LINES, WINDOW_US, Ledger
 from schemas.outputs import Bill
 from schemas.units import HOUR_US, NANO, US
 
@@ -248,7 +249,7 @@ def test_lines_of_many_periods_are_added_up_to_the_same_sum() -> None:
     ]
     for line in lines:
         account.charge(line)
-    account.condense()
+    account.condense(MOST_LINES // 2, NOW_US - KEEP_US)
     kinds = {(line.estimated, line.cost_nano < 0, line.start_us == line.end_us) for line in lines}
     assert {(b.estimated, b.cost_nano < 0, b.start_us == b.end_us) for b in account.bills} == kinds
     for kind in kinds:
