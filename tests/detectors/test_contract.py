@@ -30,6 +30,7 @@ from tests.detectors.logs import (
     stage_of,
 )
 
+DAY_S: Final = 86_400
 PAGES: Final = Path(__file__).parent.parent.parent / "docs" / "rules"
 
 
@@ -81,7 +82,14 @@ def _spend(start: int, end: int, *, high: bool) -> list[Entry]:
     return [rollup(second, second, 100 if high else 2) for second in range(start, end, 5)]
 
 
+def _day(start: int, end: int, *, high: bool) -> list[Entry]:
+    """Fourteen hours before midnight, a budget of a day is spent in minutes."""
+    step = 5 if end - start < DAY_S / 2 else 60
+    return [rollup(second, second, 5000 if high else 2) for second in range(start, end, step)]
+
+
 SCENARIOS: Final = {
+    "daily_spend": Scenario(ROLLUPS, _day, warm_s=600, high_s=400, calm_s=DAY_S * 14 // 24),
     "request_surge": Scenario(REQUESTS, _requests, warm_s=700, high_s=20, calm_s=120),
     "runaway_replicas": Scenario(SCALING, _replicas, warm_s=60, high_s=20, calm_s=120),
     "hourly_spend": Scenario(ROLLUPS, _spend, warm_s=600, high_s=400, calm_s=4200),
@@ -214,6 +222,7 @@ def test_a_rule_has_its_page(rule: str) -> None:
 
 
 CONTRACT: Final = {
+    "daily_spend": {"warning": 1.2, "error": 1.5, "critical": 2.0, "expensive_share": 0.1, "resolve_below": 0.8},
     "request_surge": {"ratio": 5.0, "min_rate": 1.0, "window": Seconds(10), "resolve_below": 0.8},
     "runaway_replicas": {"resolve_below": 1.0},
     "hourly_spend": {"for_": Seconds(60), "resolve_below": 0.8},
