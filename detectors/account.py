@@ -118,7 +118,7 @@ class Account(Struct, array_like=True):
 
     def ceiling(self, start_us: int, end_us: int, price_nano: int) -> int:
         """At least as much, and still so once credits have left the window or roundings fall otherwise."""
-        near = [bill for bill in self._near(start_us, end_us) if bill.cost_nano >= 0]
+        near = [bill for bill in self.near(start_us, end_us) if bill.cost_nano >= 0]
         return self._cost((start_us, end_us), near).at(price_nano) + self.roundings
 
     @property
@@ -128,7 +128,7 @@ class Account(Struct, array_like=True):
 
     def cost(self, start_us: int, end_us: int) -> Cost:
         """What was spent in [start, end)."""
-        return self._cost((start_us, end_us), self._near(start_us, end_us))
+        return self._cost((start_us, end_us), self.near(start_us, end_us))
 
     def settled_us(self, now_us: int) -> int:
         """Before when all lines have ended, and after when none began before: what was spent up to there is settled."""
@@ -139,8 +139,13 @@ class Account(Struct, array_like=True):
             quiet_us = min(quiet_us, bill.start_us)
         return 0
 
-    def _near(self, start_us: int, end_us: int) -> list[Bill]:
-        return [bill for bill in self.bills[bisect_left(self.bills, start_us, key=_end) :] if bill.start_us < end_us]
+    def near(self, start_us: int, end_us: int) -> list[Bill]:
+        """The lines that may say what was spent in [start, end)."""
+        return [
+            bill
+            for bill in self.bills[bisect_left(self.bills, start_us, key=_end) :]
+            if bill.start_us < end_us and (start_us < bill.end_us or start_us == bill.start_us)
+        ]
 
     def _cost(self, interval: Interval, near: Sequence[Bill]) -> Cost:
         if not near:

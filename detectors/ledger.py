@@ -200,7 +200,7 @@ class Ledger:
             price = self.prices.get(name, 0)
             ceiling = account.ceiling(since_us, self.now_us, price)
             self.upper_nano += ceiling
-            credited = any(bill.cost_nano < 0 for bill in account.bills)
+            credited = any(bill.cost_nano < 0 for bill in account.near(since_us, self.now_us))
             exact += account.spend(since_us, self.now_us, price) if credited else ceiling - account.roundings
             steps, bills = len(account.steps), len(account.bills)
             self._tidy(account)
