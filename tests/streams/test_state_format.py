@@ -29,12 +29,12 @@ from streams.stages import STAGES, build_stage
 from tests.streams.test_stages import Log, applied, config, log  # noqa: F401 -- two are fixtures
 
 # what each stage writes: the position, the facts, and what is packed inside these
-RULE_STATES: Final[dict[str, Any]] = {"request_surge": tuple[NormalState, int], "hourly_spend": int | None}
+RULE_STATES: Final[dict[str, Any]] = {"request_surge": tuple[NormalState, int], "hourly_spend": int | None, "daily_spend": None}
 STATES: Final[dict[str, tuple[Any, ...]]] = {
     REQUESTS: (RequestPosition, EndpointState, RULE_STATES["request_surge"]),
     SCALING: (ScalingPosition, ScalingState),
     BILLING: (Watermark,),
-    ROLLUPS: (dict[str, BudgetState], AccountState, RULE_STATES["hourly_spend"]),
+    ROLLUPS: (dict[str, BudgetState], AccountState, RULE_STATES["hourly_spend"], RULE_STATES["daily_spend"]),
     FINDINGS: (Shared, Remembered, EpisodeLine, Place),
 }
 
@@ -44,7 +44,7 @@ KNOWN: Final = {
     REQUESTS: (2, "b6d212ad0396"),
     SCALING: (2, "af3737c93956"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (2, "2a8f1a8e08f9"),
+    ROLLUPS: (3, "bea80dd26e7f"),
     FINDINGS: (2, "b8a7ff55d890"),
 }
 
