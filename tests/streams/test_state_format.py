@@ -29,7 +29,11 @@ from streams.stages import STAGES, build_stage
 from tests.streams.test_stages import Log, applied, config, log  # noqa: F401 -- two are fixtures
 
 # what each stage writes: the position, the facts, and what is packed inside these
-RULE_STATES: Final[dict[str, Any]] = {"request_surge": tuple[NormalState, int], "hourly_spend": int | None, "daily_spend": None}
+RULE_STATES: Final[dict[str, Any]] = {
+    "request_surge": tuple[NormalState, int],
+    "hourly_spend": int | None,
+    "daily_spend": None,
+}
 STATES: Final[dict[str, tuple[Any, ...]]] = {
     REQUESTS: (RequestPosition, EndpointState, RULE_STATES["request_surge"]),
     SCALING: (ScalingPosition, ScalingState),
