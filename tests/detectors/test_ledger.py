@@ -420,7 +420,7 @@ def test_the_days_sum_does_not_depend_on_the_order_of_arrival(
     assert ledger.spend_today() == sought // 1 + (sought % 1 >= Fraction(1, 2))
 
 
-@given(st.lists(st.tuples(st.integers(0, 20 * 3600), st.integers(0, 50)), min_size=30, max_size=60))
+@given(st.lists(st.tuples(st.integers(0, 23 * 3600), st.integers(0, 50)), min_size=30, max_size=60))
 def test_the_days_sum_is_exact_of_however_many_reports(steps: list[Step]) -> None:
     """History is drawn together when there is much of it, and nothing is lost of the sum, nor of the last hour."""
     with pytest.MonkeyPatch.context() as patch:
@@ -434,7 +434,7 @@ def test_the_days_sum_is_exact_of_however_many_reports(steps: list[Step]) -> Non
             ledger.advance(time_us)
             ledger.scale("a", time_us, replicas)
             assert ledger.day.upper_nano >= summed_today(ledger)
-        ledger.advance(start_us + 23 * HOUR_US)
+        ledger.advance(start_us + 23 * HOUR_US + 1001 * US)
         for since_us, spent in ((start_us, ledger.spend_today()), (ledger.now_us - WINDOW_US, ledger.spend())):
             sought = exact(times, since_us, ledger.now_us, PRICE)
             assert spent == sought // 1 + (sought % 1 >= Fraction(1, 2))
@@ -536,6 +536,17 @@ def test_a_bill_of_this_morning_rewrites_the_days_sum() -> None:
     assert ledger.spend_today() == 59 * PRICE - 4 * PRICE + 100 * NANO
     ledger.charge("a", bill(-30, -20, 100.0))
     assert ledger.spend_today() == 59 * PRICE - 4 * PRICE + 100 * NANO
+
+
+def test_a_second_bill_for_the_same_hours_counts_too() -> None:
+    """Although their sum was settled: what is kept of it in between is made anew."""
+    ledger = ledger_at(NOW_US, "a")
+    ledger.scale("a", NOW_US, 5)
+    ledger.advance(NOW_US + 12 * HOUR_US)
+    ledger.charge("a", bill(0, 4, 100.0))
+    assert ledger.spend_today() == 8 * 5 * PRICE + 100 * NANO
+    ledger.charge("a", bill(1, 2, 50.0))
+    assert ledger.spend_today() == 8 * 5 * PRICE + 150 * NANO
 
 
 def test_a_day_begins_at_nothing() -> None:
