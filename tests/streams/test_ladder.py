@@ -47,8 +47,8 @@ def day() -> Iterator[Told]:
                 sent = [one for one in actions.apply_value(finding) if isinstance(one, Command) and one.held is None]
                 new = [one for one in sent if not one.reason.startswith("renewed")]
                 for command in new:
-                    fewest = {Action.SHUTDOWN: 0, Action.THROTTLE: command.parameters.get("max_replicas")}
-                    replicas[command.endpoint] = fewest.get(command.action, replicas[command.endpoint])
+                    most = 0 if command.action is Action.SHUTDOWN else command.parameters.get("max_replicas", 99)
+                    replicas[command.endpoint] = min(most, replicas[command.endpoint])
                 if new or finding.status is not Status.UPDATE:
                     did = [(command.action, command.endpoint) for command in new]
                     yield finding.at[11:19], finding.status, finding.severity, finding.value, did
