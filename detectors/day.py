@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from schemas.units import to_us
+from schemas.units import HOUR_US, to_us
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-ENDLESS_US: Final = to_us(datetime(9999, 12, 30, tzinfo=UTC))  # from here on there may be no next midnight
-NEVER_US: Final = 2**63 - 1
+ENDLESS_US: Final = to_us(datetime(9999, 12, 30, tzinfo=UTC))  # from here on there may be no next midnight ...
+END_US: Final = ENDLESS_US + 48 * HOUR_US  # ... and from here on no time can be written
 
 
 class Day(Struct, array_like=True):
@@ -37,7 +37,7 @@ class Day(Struct, array_like=True):
 def day_of(time_us: int, timezone: str) -> tuple[int, int]:
     """When the day begins and ends that a moment belongs to."""
     if time_us >= ENDLESS_US:
-        return ENDLESS_US, NEVER_US
+        return ENDLESS_US, END_US
     zone = _zone(timezone)
     today = (EPOCH + timedelta(microseconds=time_us)).astimezone(zone).date()
     return _midnight(today, zone), _midnight(today + timedelta(days=1), zone)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from detectors.day import ENDLESS_US, day_of
-from schemas.units import HOUR_US, from_rfc3339, rfc3339, to_us
+from schemas.units import HOUR_US, LATEST_S, from_rfc3339, rfc3339, to_us
 
 ODD: Final = (
     "UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Adelaide", "Australia/Lord_Howe",
@@ -63,6 +63,10 @@ def test_every_zone_ends_its_days_with_quarters_of_an_hour() -> None:
             assert day_of(to_us(datetime(2026, month, 15, 12, tzinfo=UTC)), zone)[0] % (HOUR_US // 4) == 0, zone
 
 
-def test_the_last_day_that_can_be_written_never_ends() -> None:
+def test_the_last_day_that_can_be_written_ends_with_time() -> None:
     """A time of the year 9999 is a bad event's; it must stop nobody."""
-    assert day_of(ENDLESS_US + HOUR_US, "Asia/Tokyo")[1] > ENDLESS_US + 1000 * HOUR_US
+    latest_us = to_us(LATEST_S)
+    for time_us in (ENDLESS_US - 1, ENDLESS_US, latest_us):
+        start_us, end_us = day_of(time_us, "Asia/Tokyo")
+        assert start_us <= time_us < end_us
+    assert rfc3339(end_us - 1) == "9999-12-31T23:59:59.999999Z"
