@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from actions.brakes import RUNGS
 from schemas.config import Config, Response
 from schemas.outputs import Action, Severity
 
@@ -19,6 +20,7 @@ SHIPPED: Final[Mapping[str, Ladder]] = {
     "request_surge": dict.fromkeys(Severity, "throttle"),
     "runaway_replicas": dict.fromkeys(Severity, "throttle"),
     "hourly_spend": {Severity.ERROR: "throttle", Severity.CRITICAL: "throttle"},
+    "daily_spend": {Severity.WARNING: "throttle", Severity.ERROR: "overflow", Severity.CRITICAL: "shutdown"},
 }
 
 
@@ -32,6 +34,21 @@ def respond(config: Config, rule: str, severity: Severity, endpoint: str) -> Act
     if own is None:
         return _action(chosen.get(severity, "none"))
     return _action(own) if severity in _acting(rule, chosen) else None
+
+
+def descend(config: Config, rule: str, severity: Severity, endpoint: str) -> list[Action]:
+    """What to do to the endpoint, and where that cannot be, what answers milder severities: ever lower rungs."""
+    rungs: list[Action] = []
+    for milder in reversed([each for each in Severity if each.rank <= severity.rank]):
+        action = respond(config, rule, milder, endpoint)
+        if action is not None and (not rungs or RUNGS[action] < RUNGS[rungs[-1]]):
+            rungs.append(action)
+    return rungs
+
+
+def is_own(config: Config, rule: str, endpoint: str) -> bool:
+    """Whether the response is the endpoint's own."""
+    return rule in config.endpoint(endpoint).actions
 
 
 def ladder(config: Config, rule: str) -> Ladder:

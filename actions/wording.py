@@ -242,10 +242,28 @@ def _error_rate(finding: Finding) -> str:
     )
 
 
+def _daily_spend(finding: Finding) -> str:
+    daily, rate = number(finding.evidence, "daily_usd"), number(finding.evidence, "rate_usd_per_hour")
+    share = f", {figure(100 * finding.value / daily)} % of {usd(daily)} a day" if daily else ""
+    now = "" if rate is None else f"; {_pace(finding, usd(rate))}"
+    return f"Budget {finding.subject}: {usd(finding.value)} spent since midnight{share}{now}"
+
+
+def _pace(finding: Finding, rate: str) -> str:
+    """What it costs now, and the nearest step that will be reached today."""
+    told = finding.evidence.get("next_steps")
+    steps = told.items() if isinstance(told, Mapping) else ()
+    reached = min(((at, step) for step, at in steps if isinstance(at, str)), default=None)
+    if reached is None:
+        return f"it now costs {rate} per hour"
+    return f"at {rate} per hour it will be {reached[1]} at {clock(reached[0])}"
+
+
 SENTENCES: Final[Mapping[str, Callable[[Finding], str]]] = {
     "cold_starts": _cold_starts,
     "cost_per_request": _cost_per_request,
     "cost_spike": _cost_spike,
+    "daily_spend": _daily_spend,
     "error_rate": _error_rate,
     "hourly_spend": _hourly_spend,
     "latency": _latency,

@@ -14,11 +14,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from detectors.account import LARGEST, Account
+from detectors.day import Day
 from detectors.episodes import Episode, Episodes
 from detectors.fleet import Fleet, Kept
-from detectors.ledger import LARGEST, WINDOW_US, Account, Ledger
+from detectors.ledger import WINDOW_US, Ledger
 from detectors.rule import BudgetRule, FleetRule
 from schemas.config import Config
 from schemas.outputs import Finding, Rollup
@@ -42,6 +44,7 @@ class BudgetState(Struct, array_like=True):
 
     now_us: int
     upper_nano: int
+    day: Day
     asked_s: int
     sequences: dict[str, int]
     episodes: dict[str, Episode]
@@ -51,9 +54,9 @@ class BudgetState(Struct, array_like=True):
 
 
 class _Budget:
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, timezone: str) -> None:
         self.fleet = fleet
-        self.ledger = Ledger()
+        self.ledger = Ledger(timezone)
         self.recency: Recency[str] = Recency()
         self.sequences: dict[str, int] = {}  # "source/partition" -> the last one taken
         self.asked_s = -1  # the second of event time at which the rules were last asked
@@ -95,6 +98,7 @@ class BudgetFold:
                     budget.ledger.close(endpoint)
                     budget.fleet.drop(endpoint)
                     self._close((name, endpoint), budget.recency[endpoint])
+            budget.ledger.keep_days_of(config.budgets[name].timezone)
 
     @property
     def newest_us(self) -> int:
@@ -127,7 +131,7 @@ class BudgetFold:
         ]
 
     def _new(self, name: str) -> _Budget:
-        return _Budget(Fleet(self._config, name, self._fleet_rules))
+        return _Budget(Fleet(self._config, name, self._fleet_rules), self._config.budgets[name].timezone)
 
     def _enter(self, budget: _Budget, rollup: Rollup) -> None:
         ledger = budget.ledger
@@ -166,7 +170,7 @@ class BudgetFold:
         self._closed.pop((name, endpoint), None)
         self._forgotten.add((name, endpoint))
         if endpoint in budget.ledger.prices:
-            budget.ledger.close(endpoint)
+            budget.ledger.forget(endpoint)
         budget.fleet.drop(endpoint)
 
     def _close(self, key: Key, heard: Heard) -> None:
@@ -190,7 +194,11 @@ class BudgetFold:
         return [finding for finding in findings if finding is not None]
 
     def _is_due(self, rule: str, name: str, ledger: Ledger) -> bool:
-        return name in self._episodes[rule].open or self._rules[rule].is_due(name, ledger)
+        episode = self._episodes[rule].open.get(name)
+        if episode is None:
+            return self._rules[rule].is_due(name, ledger)
+        due_us = self._episodes[rule].due_us(name, self._config.rule(rule, budget=name))
+        return ledger.now_us >= due_us or self._rules[rule].is_due_again(name, ledger, episode)
 
     def _follow(self, rule: str, name: str, budget: _Budget) -> Finding | None:
         ledger = budget.ledger
@@ -222,9 +230,11 @@ class BudgetFold:
         return {name: self._state(name, budget) for name, budget in self._budgets.items()}
 
     def _state(self, name: str, budget: _Budget) -> BudgetState:
+        day = budget.ledger.day
         return BudgetState(
             budget.ledger.now_us,
             min(budget.ledger.upper_nano, LARGEST),  # a bound this high says no more than that one must look
+            structs.replace(day, upper_nano=min(day.upper_nano, LARGEST)),
             budget.asked_s,
             dict(budget.sequences),
             {rule: episodes.open[name] for rule, episodes in self._episodes.items() if name in episodes.open},
@@ -273,7 +283,8 @@ class BudgetFold:
         budget = self._budgets[name] = self._new(name)
         budget.recency.marks = state.marks
         budget.fleet.restore(state.kept)
-        budget.ledger.now_us, budget.ledger.upper_nano = state.now_us, state.upper_nano
+        ledger = budget.ledger
+        ledger.now_us, ledger.upper_nano, ledger.day = state.now_us, state.upper_nano, state.day
         budget.asked_s, budget.sequences = state.asked_s, state.sequences
         for rule, kept in state.rules.items():
             if rule in self._rules:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeVar
 import msgspec
 import numpy as np
 
-from detectors.episodes import Reading
+from detectors.episodes import Episode, Reading
 from detectors.ledger import Ledger
 from detectors.plans import Plans
 from detectors.report import Report
@@ -190,6 +190,13 @@ class BudgetRule(Rule[S]):
     @abstractmethod
     def is_due(self, budget: str, ledger: Ledger) -> bool:
         """Whether the rule might fire now: a bound that costs little. It is asked once a second of event time."""
+
+    def is_due_again(self, budget: str, ledger: Ledger, episode: Episode) -> bool:  # noqa: ARG002 -- see below
+        """Whether, while an episode is open, the reading might be worse than the last one, or low where that was not.
+
+        It is read anyway when an update is due, and when a low value has lasted. Unless a rule knows better: always.
+        """
+        return True
 
     @abstractmethod
     def read(self, budget: str, ledger: Ledger) -> Reading:

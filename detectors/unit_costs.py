@@ -16,7 +16,8 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct, field
 
-from detectors.ledger import Account, Ledger
+from detectors.account import Account
+from detectors.ledger import Ledger
 from schemas.outputs import Rollup
 from schemas.topics import REQUESTS
 from schemas.units import HOUR_US, US

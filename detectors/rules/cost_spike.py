@@ -23,9 +23,10 @@ import msgspec
 import numpy as np
 from msgspec import Meta, Struct
 
+from detectors.account import Account
 from detectors.account_normals import BUDGET, AccountNormals, AccountNormalsState
 from detectors.episodes import Reading
-from detectors.ledger import Account, Ledger
+from detectors.ledger import Ledger
 from detectors.normal import NormalState
 from detectors.rule import FleetRule, Measured
 from detectors.table import Floats

@@ -10,7 +10,7 @@ from actions import ActionFold
 from actions.wording import LONGEST, figure, short, what_is_wrong, what_to_do
 from schemas.config import Safety
 from schemas.outputs import Action, Mode
-from tests.actions.findings import alerts, finding, runaway, settings, spend, surge
+from tests.actions.findings import alerts, daily, finding, runaway, settings, spend, surge
 
 
 def test_figures_have_no_needless_digits() -> None:
@@ -79,6 +79,28 @@ def test_what_waits_is_slow_or_fails_is_told_in_its_own_words(
     assert what_is_wrong(found) == f"{rule} on acme/a: {sentence}"
     bare = finding(rule, "acme/a", "acme/a", 0, value=value, threshold=threshold)
     assert what_is_wrong(bare).startswith(f"{rule} on acme/a: {figure(value)} req/s, limit")
+
+
+def test_a_day_is_told_as_a_share_of_its_amount() -> None:
+    """Spent, of how much, and what it costs now."""
+    assert what_is_wrong(daily(0, [("acme/a", 40, 2.0)])) == (
+        "Budget all: $2,412.00 spent since midnight, 201 % of $1,200.00 a day; it now costs $80.00 per hour"
+    )
+
+
+def test_a_day_says_when_it_gets_worse() -> None:
+    """The nearest step that will be reached before midnight."""
+    steps = {"critical": None, "error": "2026-11-22T19:41:06.250000Z"}
+    found = daily(0, [], evidence={"daily_usd": 1200.0, "rate_usd_per_hour": 80.0, "next_steps": steps}, value=1441.0)
+    assert what_is_wrong(found) == (
+        "Budget all: $1,441.00 spent since midnight, 120.08 % of $1,200.00 a day; "
+        "at $80.00 per hour it will be error at 2026-11-22 19:41:06 UTC"
+    )
+
+
+def test_a_day_without_evidence_is_still_a_sentence() -> None:
+    """What nobody told is left out."""
+    assert what_is_wrong(daily(0, [], evidence={})) == "Budget all: $2,412.00 spent since midnight"
 
 
 def test_a_command_that_was_sent_is_told_from_one_that_was_not() -> None:

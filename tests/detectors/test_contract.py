@@ -32,6 +32,7 @@ from tests.detectors.logs import (
     stage_of,
 )
 
+DAY_S: Final = 86_400
 PAGES: Final = Path(__file__).parent.parent.parent / "docs" / "rules"
 
 
@@ -139,6 +140,12 @@ def _failures(start: int, end: int, *, high: bool) -> list[Entry]:
     return [request(second, 2, status=503 if high else 200) for second in range(start, end)]
 
 
+def _day(start: int, end: int, *, high: bool) -> list[Entry]:
+    """Fourteen hours before midnight, a budget of a day is spent in minutes."""
+    step = 5 if end - start < DAY_S / 2 else 60
+    return [rollup(second, second, 5000 if high else 2) for second in range(start, end, step)]
+
+
 SCENARIOS: Final = {
     "cold_starts": Scenario(SCALING, _wakes, warm_s=600, high_s=460, calm_s=3900),
     "scale_thrash": Scenario(SCALING, _swings, warm_s=600, high_s=460, calm_s=3900),
@@ -146,6 +153,7 @@ SCENARIOS: Final = {
     "cost_per_request": Scenario(ROLLUPS, _unit_costs, warm_s=60 * 3600, high_s=10 * 3600, calm_s=24 * 3600),
     "cost_spike": Scenario(ROLLUPS, _costs, warm_s=11 * 3600, high_s=1200, calm_s=1800),
     "regional_cost": Scenario(ROLLUPS, _regions, warm_s=3 * 3600, high_s=2 * 3600, calm_s=3 * 3600),
+    "daily_spend": Scenario(ROLLUPS, _day, warm_s=600, high_s=400, calm_s=DAY_S * 14 // 24),
     "request_surge": Scenario(REQUESTS, _requests, warm_s=700, high_s=20, calm_s=120),
     "runaway_replicas": Scenario(SCALING, _replicas, warm_s=60, high_s=20, calm_s=120),
     "hourly_spend": Scenario(ROLLUPS, _spend, warm_s=600, high_s=400, calm_s=4200),
@@ -285,6 +293,7 @@ CONTRACT: Final[dict[str, dict[str, object]]] = {
     "cost_per_request": {"rise": 0.2, "min_requests": 100, "accept_after": Seconds(86400), "resolve_below": 0.8},
     "cost_spike": {"ratio": 2.0, "min_usd_per_hour": 1.0, "resolve_below": 0.8},
     "regional_cost": {"difference": 0.3, "min_requests": 100, "min_usd_per_day": 1.0, "resolve_below": 0.8},
+    "daily_spend": {"warning": 1.2, "error": 1.5, "critical": 2.0, "expensive_share": 0.1, "resolve_below": 0.8},
     "request_surge": {"ratio": 5.0, "min_rate": 1.0, "window": Seconds(10), "resolve_below": 0.8},
     "runaway_replicas": {"resolve_below": 1.0},
     "hourly_spend": {"for_": Seconds(60), "resolve_below": 0.8},

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from detectors.ledger import Account
+from detectors.account import Account
 from detectors.rules.cost_spike import Settings, spent
 from schemas.config import Budget, Config, Endpoint, Schedule, Seconds
 from schemas.outputs import Bill, Finding, Rollup, Severity, Status

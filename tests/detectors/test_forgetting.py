@@ -242,6 +242,21 @@ def test_what_a_silent_endpoint_costs_ends_when_it_is_forgotten() -> None:
     assert spent(fold) == (0, 0)
 
 
+def test_what_an_endpoint_spent_today_is_not_forgotten_with_it() -> None:
+    """Nor with a restart: the sum of the day is what it was, and grows no more."""
+    fold = BudgetFold(forgetful(), budget_rules())
+    for second, rollup in ((0, replicas_of(0, 0, 3, "acme/a")), (SOON_S + 1, replicas_of(SOON_S + 1, 1, 0, "acme/b"))):
+        fold.apply(rollup)
+        assert fold._budgets["all"].ledger.spend_today() == (3 * NANO * second + HOUR_S // 2) // HOUR_S
+    again = BudgetFold(forgetful(), budget_rules())
+    again.restore(fold.budgets(), {key: kept for key, kept in fold.changed().items() if kept is not None})
+    for one in (fold, again):
+        one.apply(replicas_of(SOON_S + 1000, 2, 0, "acme/b"))
+        ledger = one._budgets["all"].ledger
+        assert ledger.accounts.keys() == {"acme/b"}
+        assert ledger.spend_today() == (3 * NANO * (SOON_S + 1) + HOUR_S // 2) // HOUR_S
+
+
 def test_a_bill_that_still_runs_is_not_forgotten() -> None:
     """A line of a day, at its first hour, and then nothing."""
     fold = BudgetFold(forgetful(), budget_rules())

@@ -40,6 +40,7 @@ RULE_STATES: Final[dict[str, Any]] = {
     "latency": tuple[Cells, TailCells],
     "error_rate": Cells,
     "hourly_spend": int | None,
+    "daily_spend": None,
     **{rule.rule: rule.Memory for rule in history_rules()},
 }
 # of a fleet rule: what belongs to the budget, and to one endpoint
@@ -52,7 +53,13 @@ STATES: Final[dict[str, tuple[Any, ...]]] = {
     REQUESTS: (RequestPosition, EndpointState, *(RULE_STATES[rule.rule] for rule in request_rules())),
     SCALING: (ScalingPosition, ScalingState, *(rule.Memory for rule in history_rules())),
     BILLING: (Watermark,),
-    ROLLUPS: (dict[str, BudgetState], AccountState, RULE_STATES["hourly_spend"], *chain(*FLEET_STATES.values())),
+    ROLLUPS: (
+        dict[str, BudgetState],
+        AccountState,
+        RULE_STATES["hourly_spend"],
+        RULE_STATES["daily_spend"],
+        *chain(*FLEET_STATES.values()),
+    ),
     FINDINGS: (Shared, Remembered, EpisodeLine, Place),
 }
 
@@ -62,7 +69,7 @@ KNOWN: Final = {
     REQUESTS: (3, "fdf993d93a39"),
     SCALING: (3, "51fb33e837ff"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (3, "ea86fb041003"),
+    ROLLUPS: (3, "e7ccf21115f2"),
     FINDINGS: (2, "b8a7ff55d890"),
 }
 
