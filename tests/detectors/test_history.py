@@ -226,6 +226,28 @@ def test_what_was_forgotten_is_not_given_when_it_comes_back() -> None:
     assert [pairs(one) for one in found[:1]] == [[(3.0, None)]]
 
 
+def test_a_past_that_changes_when_others_report_is_written() -> None:
+    """A second closes at an event of another endpoint, between two checkpoints."""
+    wakes = [scaling(second, second % 2, 1) for second in range(4)]
+    log = numbered(
+        [*wakes, scaling(60, 1, 1, "acme/clock"), scaling(120, 0, 1), scaling(121, 1, 1), scaling(200, 1, 1)]
+    )
+    config = settings(cold_starts=ColdStarts(threshold=2))
+    whole = outputs(SCALING, config, log, [])
+    assert [one.rule for one in findings(stage_of(SCALING, config), log)] == ["cold_starts"]
+    assert outputs(SCALING, config, log, [Cut(4, restart=True), Cut(5, restart=True)]) == whole
+
+
+def test_nothing_is_kept_of_what_was_forgotten() -> None:
+    """Jobs with ever new names, each with a start to remember."""
+    config = structs.replace(settings(), input=Input(lateness=Seconds(1), max_endpoints=5))
+    fold = ScalingFold(config, 0, history_rules())
+    for i in range(200):
+        fold.apply([Scaling(f"acme/job-{i}", START_S + i, 1, 1, cold_start=True)], np.array([(START_S + i) * US]), [i])
+    assert len(fold._histories._memories) <= 5
+    assert len(fold._histories._waiting) <= 3
+
+
 @pytest.mark.parametrize("rule", HISTORY)
 def test_what_is_kept_at_rest_is_small(rule: str) -> None:
     """A day of reports every ten seconds in which everything changes each time: three KiB a rule."""

@@ -10,8 +10,19 @@ from msgspec import structs
 from detectors.rules.low_utilization import Settings
 from schemas.config import Config, Seconds
 from schemas.outputs import Finding, Severity, Status
+from schemas.topics import SCALING
 from schemas.units import US, from_rfc3339
-from tests.detectors.logs import START_S, Entry, of_endpoint, of_scaling, scaling, settings
+from tests.detectors.logs import (
+    START_S,
+    Entry,
+    findings,
+    numbered,
+    of_endpoint,
+    of_scaling,
+    scaling,
+    settings,
+    stage_of,
+)
 
 HOUR_S = 3600
 
@@ -169,6 +180,18 @@ def test_more_than_full_is_full() -> None:
     log = [*idle(0, 300, 1e300), *idle(300, HOUR_S + 180, 0.0)]
     (found,) = opened(log)
     assert found.value == pytest.approx(300 / HOUR_S)
+
+
+def test_another_window_begins_anew() -> None:
+    """Its twelfths have another length: those of the old one would be taken for other times."""
+    short, long = (settings(low_utilization=Settings(window=Seconds(window_s))) for window_s in (1200, HOUR_S))
+    log = numbered(idle(0, 3 * HOUR_S, 0.01))
+    stage = stage_of(SCALING, long)
+    assert findings(stage, log[:50]) == []
+    stage.reconfigure(short)
+    assert findings(stage, log[50:68]) == []
+    found = findings(stage, log[68:70])[0]
+    assert (found.rule, found.evidence["window_s"], found.evidence["coverage"]) == ("low_utilization", 1200, 0.933)
 
 
 def test_settings_have_an_effect() -> None:
