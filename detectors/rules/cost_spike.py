@@ -77,11 +77,14 @@ class CostSpike(FleetRule[Settings]):
         super().__init__(config, budget)
         self._minute = -1
         self._normals = AccountNormals(WINDOW_S)
+        self._limits: dict[str, Limit | None] = {}  # by name, while nothing is learned and no hour begins
+        self._hours: tuple[int, int] = (-1, -1)  # since the epoch, in which the ten minutes began and ended
         self._floors: dict[str, float] = {}  # nano-dollars per hour below which nothing fires, by name
 
     def reconfigure(self, config: Config) -> None:
         super().reconfigure(config)
         self._floors.clear()
+        self._limits.clear()
 
     def observe(self, rollup: Rollup, ledger: Ledger, firing: Collection[str]) -> Iterable[Measured]:  # noqa: ARG002
         minute = ledger.now_us // MINUTE_US
@@ -109,6 +112,7 @@ class CostSpike(FleetRule[Settings]):
     def drop(self, endpoint: str) -> None:
         self._normals.drop(endpoint)
         self._floors.pop(endpoint, None)
+        self._limits.pop(endpoint, None)
 
     def _learn(self, end_us: int, ledger: Ledger, firing: Collection[str]) -> None:
         """A series begins with the first step that cost something."""
@@ -120,6 +124,7 @@ class CostSpike(FleetRule[Settings]):
             for name, nano in costs.items()
             if (nano or name in self._normals) and name not in unusual
         }
+        self._limits.clear()
         self._normals.learn(end_us, values, {BUDGET, *firing} if self.budget in firing else firing)
         ledger.changed.update(name for name in values if name != BUDGET)
 
@@ -128,9 +133,12 @@ class CostSpike(FleetRule[Settings]):
         costs = costs_of(ledger, ledger.now_us)
         names = {name for name, nano in costs.items() if nano >= self._floor(name) or name in firing}
         names |= {BUDGET} if self.budget in firing else set()
-        limits = self._limits(names, ledger)
+        self._look_up(names, ledger)
         for name in sorted(names):
-            reading = self._reading(name, costs, limits.get(name), ledger)
+            limit = self._limits[name]
+            if name not in firing and name != BUDGET and (limit is None or to_usd(costs[name]) <= limit.threshold):
+                continue
+            reading = self._reading(name, costs, limit, ledger)
             subject = self.budget if name == BUDGET else name
             if subject in firing or reading.anomaly > 1:
                 yield Measured(subject, ledger.now_us, reading, is_endpoint=name != BUDGET)
@@ -143,7 +151,19 @@ class CostSpike(FleetRule[Settings]):
             floor = self._floors[name] = to_nano(settings.min_usd_per_hour) if is_judged else inf
         return floor
 
-    def _limits(self, names: Collection[str], ledger: Ledger) -> dict[str, Limit]:
+    def _look_up(self, names: Collection[str], ledger: Ledger) -> None:
+        """Have the limits of these at hand: they change with what is learned, with the hour, and with plans."""
+        times = (ledger.now_us - WINDOW_US, ledger.now_us)
+        hours = (times[0] // HOUR_US, times[1] // HOUR_US)
+        is_planned = any(self.plans.any_holds(time_us / US) for time_us in times)
+        if is_planned or hours != self._hours:
+            self._limits.clear()
+        self._hours = (-1, -1) if is_planned else hours
+        missing = [name for name in names if name not in self._limits]
+        if missing:
+            self._limits |= {**dict.fromkeys(missing), **self._limits_of(missing, ledger)}
+
+    def _limits_of(self, names: Collection[str], ledger: Ledger) -> dict[str, Limit]:
         """Of those whose normal is known."""
         known = [name for name in names if name in self._normals]
         ratios = np.array([self.settings(_endpoint(name), self.budget).ratio for name in known])
@@ -203,7 +223,7 @@ class CostSpike(FleetRule[Settings]):
     def _dearest(self, costs: Costs, ledger: Ledger) -> dict[str, Any]:
         """Which endpoints are furthest above their normals."""
         names = sorted(name for name, nano in costs.items() if nano > 0 and name != BUDGET)
-        limits = self._limits(names, ledger)
+        limits = self._limits_of(names, ledger)
         normals = {name: limits[name].expected if name in limits else 0.0 for name in names}
         names.sort(key=lambda name: normals[name] - to_usd(costs[name]))
         rows = [

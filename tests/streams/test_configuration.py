@@ -222,6 +222,10 @@ def test_what_has_an_error_is_not_loaded(file: File, text: str) -> None:
 
 # what works but was hardly meant, and a part of the warning
 DOUBTS = [
+    (
+        "endpoints: {a: {region: x, legal: [y]}}",
+        "endpoints.a.region: 'x' is not among the regions that are legal for it",
+    ),
     ("receivers: {slack: {}}", "receivers: alerts are written to alerts.v1; no receiver delivers them yet"),
     (
         "endpoints: {a: {}}\nbudgets: {b: {daily_usd: 1, endpoints: [a]}}",
