@@ -53,7 +53,7 @@ KNOWN: Final = {
     REQUESTS: (3, "8dd95539cf5b"),
     SCALING: (2, "af3737c93956"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (3, "e5285350439d"),
+    ROLLUPS: (3, "ea86fb041003"),
     FINDINGS: (2, "b8a7ff55d890"),
 }
 
