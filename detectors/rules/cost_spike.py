@@ -126,7 +126,7 @@ class CostSpike(FleetRule[Settings]):
         }
         self._limits.clear()
         self._normals.learn(end_us, values, {BUDGET, *firing} if self.budget in firing else firing)
-        ledger.changed.update(name for name in values if name != BUDGET)
+        self.changed.update(name for name in values if name != BUDGET)
 
     def _judge(self, ledger: Ledger, firing: Collection[str]) -> Iterator[Measured]:
         """Those that are dear enough to fire, and those that do: a few, mostly none."""
