@@ -14,6 +14,7 @@ from actions.brakes import RUNGS
 from schemas.config import Config, Response
 from schemas.outputs import Action, Severity
 
+NO_GROUND: Final = frozenset({"telemetry_gap"})  # rules that tell of what is not known: never a ground to act
 Ladder = Mapping[Severity, Response]
 
 SHIPPED: Final[Mapping[str, Ladder]] = {
@@ -29,6 +30,8 @@ def respond(config: Config, rule: str, severity: Severity, endpoint: str) -> Act
 
     A rule without a line in the table does nothing by itself.
     """
+    if rule in NO_GROUND:
+        return None
     own = config.endpoint(endpoint).actions.get(rule)
     chosen = ladder(config, rule)
     if own is None:

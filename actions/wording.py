@@ -45,6 +45,19 @@ def usd(value: float) -> str:
     return f"${value:,.2f}"
 
 
+def lasting(seconds: float) -> str:
+    """Its two largest units: `2 d 3 h`, `12 min`.
+
+    >>> lasting(93_600), lasting(725.5), lasting(3)
+    ('1 d 2 h', '12 min 5 s', '3 s')
+    """
+    left, parts = int(seconds), list[str]()
+    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
+        amount, left = divmod(left, size)
+        parts += [f"{amount} {unit}"] if amount else []
+    return " ".join(parts[:2]) or "0 s"
+
+
 def small_usd(value: float) -> str:
     """As `usd`, with enough decimals to tell small amounts apart: `$0.00042`."""
     return usd(value) if value >= CENTS else f"${value:.6f}".rstrip("0").rstrip(".")
@@ -124,6 +137,36 @@ def _hourly_spend(finding: Finding) -> str:
         f"Budget {finding.subject}: {usd(finding.value)} spent in the last 60 minutes, "
         f"the allowance is {usd(finding.threshold)} per hour{now}{until}"
     )
+
+
+def _telemetry_gap(finding: Finding) -> str:
+    if finding.endpoint is None:
+        told = finding.evidence.get("reasons")
+        reasons = [_missing(reason) for reason in told if isinstance(reason, Mapping)] if isinstance(told, list) else []
+        return f"Budget {finding.subject}: {'; '.join(reasons) or 'what was missing has come'}"
+    replicas, rate = (number(finding.evidence, name) for name in ("replicas", "usd_per_hour"))
+    missed = number(finding.evidence, "expected_requests")
+    up = "" if replicas is None else f" with {figure(replicas)} replica{'' if replicas == 1 else 's'} up"
+    cost = f" at {usd(rate)} per hour" if rate else ""
+    relied = f"; {figure(missed)} could be relied on meanwhile" if missed else ""
+    return f"{finding.subject}: no request for {lasting(finding.value)}{up}{cost}{relied}"
+
+
+def _missing(reason: Mapping[str, Any]) -> str:
+    """What a budget should hear of, and does not."""
+    age = lasting(number(reason, "age_s") or 0.0)
+    allowed = f"allowed are {lasting(number(reason, 'allowed_s') or 0.0)}"
+    match reason.get("what"):
+        case "requests":
+            missed = figure(number(reason, "expected_requests") or 0.0)
+            return f"no request of any endpoint for {age}; {missed} could be relied on meanwhile"
+        case "scaling":
+            return f"no report of replicas for {age}, {allowed}"
+        case "bills":
+            return f"the newest bill ends {age} ago, {allowed}"
+        case _:
+            some = figure(number(reason, "endpoints_total") or 0.0)
+            return f"the oldest price is from {age} ago, {allowed}; of {some} endpoints they are too old"
 
 
 def _cold_starts(finding: Finding) -> str:
@@ -271,4 +314,5 @@ SENTENCES: Final[Mapping[str, Callable[[Finding], str]]] = {
     "queue_depth": _queue_depth,
     "regional_cost": _regional_cost,
     "scale_thrash": _scale_thrash,
+    "telemetry_gap": _telemetry_gap,
 }

@@ -112,6 +112,16 @@ class Account(Struct, array_like=True):
         """How many there are by the newest report."""
         return self.steps[-1][1] if self.steps else 0
 
+    @property
+    def up_since_us(self) -> int | None:
+        """Since when there have been any without a break, as far as reports are kept; None: there are none."""
+        since_us = None
+        for time_us, replicas in reversed(self.steps):
+            if not replicas:
+                break
+            since_us = time_us
+        return since_us
+
     def spend(self, start_us: int, end_us: int, price_nano: int) -> int:
         """Nano-dollars spent in [start, end) at so many nano-dollars per replica and hour."""
         return self.cost(start_us, end_us).at(price_nano)

@@ -28,6 +28,10 @@ class BillingFold:
     def position(self) -> Watermark:
         return self.watermark
 
+    def heard_us(self, budget: str) -> None:  # noqa: ARG002
+        """What it heard it has told."""
+        return
+
     def apply(self, events: Sequence[Billing], offsets: Sequence[int], logged_us: Ints) -> list[Rollup]:
         """Fold events in log order; `logged_us` is when the log took each.
 

@@ -25,7 +25,7 @@ from detectors.rule import BudgetRule, FleetRule
 from schemas.config import Config
 from schemas.outputs import Finding, Rollup
 from schemas.recency import Heard, Marks, Recency
-from schemas.topics import CLOCK
+from schemas.topics import is_clock
 from schemas.units import US, to_nano
 
 Key = tuple[str, str]  # budget and endpoint
@@ -111,24 +111,18 @@ class BudgetFold:
             return []
         budget = self._budgets.get(rollup.budget)
         if budget is None:
+            if is_clock(rollup.source):
+                return []  # nothing was heard of it yet
             budget = self._budgets[rollup.budget] = self._new(rollup.budget)
         source = f"{rollup.source}/{rollup.partition}"
         if rollup.seq <= budget.sequences.get(source, -1):
             self.repeated += 1
             return []
         budget.sequences[source] = rollup.seq
-        if rollup.source == CLOCK:
-            return list(budget.fleet.tick(rollup.time_us, budget.ledger))
+        if is_clock(rollup.source):
+            return list(budget.fleet.tick(rollup, budget.ledger))
         self._enter(budget, rollup)
         return [*self._ask(rollup.budget, budget), *budget.fleet.observe(rollup, budget.ledger)]
-
-    def overdue(self, now_us: int) -> list[Rollup]:
-        """The roll-ups that tell the log what only the wall clock knows."""
-        return [
-            Rollup(name, CLOCK, 0, now_us // US, now_us)
-            for name, budget in self._budgets.items()
-            if budget.fleet.is_overdue(now_us, budget.ledger)
-        ]
 
     def _new(self, name: str) -> _Budget:
         return _Budget(Fleet(self._config, name, self._fleet_rules), self._config.budgets[name].timezone)
@@ -160,7 +154,7 @@ class BudgetFold:
                 self._forget(name, budget, endpoint)
 
     def _make_room(self, name: str, budget: _Budget) -> None:
-        partitions = {source.rpartition("/")[2] for source in budget.sequences if not source.startswith(CLOCK)}
+        partitions = {source.rpartition("/")[2] for source in budget.sequences if not is_clock(source)}
         most = self._config.input.max_endpoints * len(partitions)
         for endpoint in budget.recency.longest_silent(most - 1):
             self._forget(name, budget, endpoint)

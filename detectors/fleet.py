@@ -47,14 +47,10 @@ class Fleet:
         for name, rule in self._rules.items():
             yield from self._follow(name, rule.observe(rollup, ledger, self._firing(name)), ledger)
 
-    def tick(self, now_us: int, ledger: Ledger) -> Iterator[Finding]:
-        """The wall clock says so."""
+    def tick(self, rollup: Rollup, ledger: Ledger) -> Iterator[Finding]:
+        """The wall clock says how far an input has been read."""
         for name, rule in self._rules.items():
-            yield from self._follow(name, rule.tick(now_us, ledger, self._firing(name)), ledger)
-
-    def is_overdue(self, now_us: int, ledger: Ledger) -> bool:
-        """Whether the wall clock alone has something to say."""
-        return any(rule.is_overdue(now_us, ledger, self._firing(name)) for name, rule in self._rules.items())
+            yield from self._follow(name, rule.tick(rollup, ledger, self._firing(name)), ledger)
 
     def drop(self, endpoint: str) -> None:
         """The endpoint is no longer this budget's affair, or is forgotten."""

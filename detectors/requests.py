@@ -256,6 +256,11 @@ class RequestFold:
         self._table.rows["dirty"] |= counted
         minute[:] = 0
 
+    def heard_us(self, budget: str) -> int | None:
+        """The end of the second in which the newest request of a budget came, told or not; None: there was none."""
+        heard = self._table.rows["heard_s"][np.flatnonzero(self._members[budget])]
+        return (int(heard.max()) + 1) * US if len(heard) else None
+
     def _rollup(self, budget: str, second: int, part: int = 0, requests: Requests | None = None) -> Rollup:
         seq = second * ROLLUP_PARTS + part
         return Rollup(budget, REQUESTS, self._partition, seq, (second + 1) * US, requests=requests)

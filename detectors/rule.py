@@ -264,10 +264,6 @@ class FleetRule(Rule[S]):
     def drop(self, endpoint: str) -> None:
         """The endpoint is no longer this budget's affair, or is forgotten."""
 
-    def is_overdue(self, now_us: int, ledger: Ledger, firing: Collection[str]) -> bool:  # noqa: ARG002
-        """Whether the wall clock alone has something to say: then a roll-up of the source `clock` is written."""
-        return False
-
-    def tick(self, now_us: int, ledger: Ledger, firing: Collection[str]) -> Iterable[Measured]:  # noqa: ARG002
-        """Such a roll-up was read: as `observe`, at a time of the wall clock's."""
+    def tick(self, rollup: Rollup, ledger: Ledger, firing: Collection[str]) -> Iterable[Measured]:  # noqa: ARG002
+        """A roll-up of the wall clock: by then, all that a partition of an input held had been told. As `observe`."""
         return ()

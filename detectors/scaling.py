@@ -98,6 +98,10 @@ class ScalingFold:
                 emitted += self._take(event.endpoint, to_report(event, at_us))
         return emitted
 
+    def heard_us(self, budget: str) -> None:  # noqa: ARG002
+        """What it heard it has told."""
+        return
+
     def _rollups(self, event: Scaling, at_us: int, offset: int) -> Iterator[Rollup]:
         endpoint = event.endpoint
         budgets = self._budgets.get(endpoint)

@@ -1,7 +1,7 @@
 """Counts of long windows: per endpoint and step of several seconds, in small integers.
 
-A window moves by whole steps, so a second costs nothing unless it ends one. Requests are counted into their step as
-they come; a step is read once all its seconds are closed, and never changes then.
+A window moves by whole steps. Requests are counted into their step as they come, or second by second, which is cheaper
+where a row of the ring has the numbers already; a step is read once all its seconds are closed, and never changes then.
 """
 
 from __future__ import annotations
@@ -74,6 +74,18 @@ class StepRing:
         """Add numbers to a column, at some of the places just asked for."""
         self._note(column, int(numbers.sum()))
         np.add.at(self._column(column), places, numbers.astype(self._cells.dtype, copy=False))
+
+    def add_second(self, second: int, numbers: Ints) -> None:
+        """Add the numbers of all endpoints ([columns, endpoints]) in one second to the first columns of its step."""
+        sums = numbers.sum(axis=1).tolist()
+        if not any(sums):
+            return
+        step = second // self.step_s
+        self._begin(step)
+        self._counted, self.newest = range(step, step + 1), max(self.newest, step)
+        for column, number in enumerate(sums):
+            self._note(column, number)
+        self._cells[step % len(self._held), : len(numbers), : self._size] += numbers
 
     def raise_to(self, column: int, places: Ints, numbers: Ints) -> None:
         """Where a column is less than these numbers, set it to them."""

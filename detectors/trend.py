@@ -7,7 +7,7 @@ was seen teaches, and is not judged; nor is anything in the first `WARM_HOURS` t
 What is left, in units of its usual size, goes to River's Page-Hinkley test, which adds up what is above `DELTA` and
 confirms a rise when the sum, from its lowest point on, exceeds `THRESHOLD`. That lowest point is when the rise began.
 One hour counts for `CLIP` at most: a rise has lasted `THRESHOLD / (CLIP - DELTA)` = 5 hours at least. On noise of
-20 % there is one false alarm in ten years or more, and a rise by 30 % is noticed after 16 hours (half of the cases).
+20 % there is one false alarm in ten years or more, and a rise by 30 % is noticed after 18 hours (half of the cases).
 """
 
 from __future__ import annotations

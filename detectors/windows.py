@@ -21,7 +21,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.rollup import RequestColumns, Ring
+from detectors.rollup import Ring
 from detectors.rule import RequestRule
 from detectors.steps import Cells, StepRing
 from detectors.table import Flags, Ints, Table
@@ -89,11 +89,11 @@ class WindowRule(RequestRule[S]):
         if self._levels is not None:
             self._levels = self._levels[numbers]
 
-    @abstractmethod
-    def count(self, columns: RequestColumns) -> None:
-        """Count requests into `steps`."""
+    def take(self, second: int) -> None:
+        """Count into `steps` what the ring has of a second that is complete."""
 
     def close(self, second: int, silent: Flags) -> Ints:
+        self.take(second)
         self._before, self._firing = self._levels, NOBODY
         step = (second + 1) // self.STEP_S - 1
         if step != self.step:  # also at the first second after a restart

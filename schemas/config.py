@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -168,6 +169,7 @@ class Endpoint(Section, frozen=True):
     critical: bool | None = None
     expected_max: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     price_usd_per_hour: Price | None = None  # per replica
+    price_as_of: date | None = None  # when somebody last looked the price up
     model_gb: Annotated[float, Meta(gt=0, le=100_000)] | None = None  # what a replica loads before it is ready
     region: str | None = None
     model: Pattern | None = None  # endpoints of one model are compared with each other

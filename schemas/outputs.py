@@ -172,7 +172,8 @@ class Rollup(Struct, frozen=True, omit_defaults=True):
     endpoints had requests is one roll-up; the last one of a minute tells what they were: endpoint -> [count, errors].
 
     Within (`source`, `partition`) the `seq` never falls, so a reader drops what it has seen. `time_us` moves the
-    budget's clock; only of the source `clock` it is the wall clock's, for rules that notice silence.
+    budget's clock; only of a source `clock/TOPIC` it is the wall clock's, and moves nothing: by then all that this
+    partition of TOPIC held was read and told, but for requests since the last full minute, which came until `heard_us`.
     """
 
     budget: str
@@ -185,6 +186,7 @@ class Rollup(Struct, frozen=True, omit_defaults=True):
     bill: Bill | None = None
     region: str | None = None
     requests: dict[str, tuple[int, int]] | None = None
+    heard_us: int | None = None
 
 
 Output = Finding | Command | Alert | Rollup

@@ -14,6 +14,7 @@ from zoneinfo import available_timezones
 from croniter import croniter
 from msgspec import structs
 
+from actions.policy import NO_GROUND
 from actions.proposals import UNLIMITED
 from schemas.config import Config, Mode, Schedule, Security
 from schemas.topics import STAGES, Place
@@ -41,9 +42,21 @@ def check_meaning(config: Config, report: Report) -> None:
     _budgets(config, report)
     _safety(config, report)
     _overflow(config, report)
+    _no_ground(config, report)
     _throttles(config, report)
     if config.receivers:
         report.warning(("receivers",), "alerts are written to alerts.v1; no receiver delivers them yet")
+
+
+def _no_ground(config: Config, report: Report) -> None:
+    """Nobody is to believe that silence would be answered."""
+    sections = [((), config.actions), (("defaults",), config.defaults.actions)]
+    sections += [(("endpoints", name), known.actions) for name, known in config.endpoints.items()]
+    for path, actions in sections:
+        for rule in sorted(NO_GROUND & actions.keys()):
+            at = (*path, "actions", rule)
+            if actions[rule] != "none" and report.was_given(at):
+                report.warning(at, "has no effect: what is not known is no ground to act, so this rule only alerts")
 
 
 def _servers(config: Config, report: Report) -> None:

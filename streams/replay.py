@@ -3,6 +3,8 @@
 Each input goes through its own endpoint stage, as one partition of its topic would. What the three emit is
 merged by event time, then topic, then place in the file, and goes on to the budget stage and the action stage.
 Everything is pulled through in chunks, so memory does not grow with the files.
+
+The wall clock is that of the events: as it passes, each input has been read until then.
 """
 
 from __future__ import annotations
@@ -19,10 +21,18 @@ from schemas.config import Config
 from schemas.decode import EVENTS
 from schemas.events import BadEvent
 from schemas.outputs import Alert, Command, Finding, Rollup
-from schemas.topics import BILLING, REQUESTS, SCALING, Record
+from schemas.topics import BILLING, REQUESTS, SCALING, Record, clock_of
 from schemas.units import US, from_rfc3339
 from streams.lines import opened, read
-from streams.stages import ActionStage, BillingStage, BudgetStage, CoreStage, RequestStage, ScalingStage
+from streams.stages import (
+    MARK_EVERY_US,
+    ActionStage,
+    BillingStage,
+    BudgetStage,
+    CoreStage,
+    RequestStage,
+    ScalingStage,
+)
 
 ORDER: Final = (SCALING, BILLING, REQUESTS)  # of two things at one moment, what costs comes first
 
@@ -77,25 +87,51 @@ class Replay:
 
     def _decided(self, emitted: Iterable[Emitted], until_us: int) -> Iterator[Finding | Command | Alert]:
         budgets, actions = BudgetStage(self.config, 0), ActionStage(self.config, 0)
+        marks = Marks()
         second = 0
         for clock_us, _, _, value in emitted:
             if clock_us // US > second:
                 second = clock_us // US
-                yield from _passed(clock_us, budgets, actions)
+                yield from _passed(clock_us, marks, budgets, actions)
+            if isinstance(value, Rollup):
+                marks.hear(value)
             for finding in budgets.apply_value(value) if isinstance(value, Rollup) else [value]:
                 yield finding
                 yield from actions.apply_value(finding)
         for later in range(second + 1, until_us // US + 1) if second else ():  # 0: there is nothing to wait for
-            yield from _passed(later * US, budgets, actions)
+            yield from _passed(later * US, marks, budgets, actions)
 
 
-def _passed(clock_us: int, budgets: BudgetStage, actions: ActionStage) -> Iterator[Finding | Command | Alert]:
+class Marks:
+    """Until when each input was read, as stages say from time to time; here all of them until the present moment."""
+
+    def __init__(self) -> None:
+        self._heard_us: dict[tuple[str, str], int] = {}  # budget and input -> the newest that it told
+        self._marked_us = 0
+
+    def hear(self, rollup: Rollup) -> None:
+        place = rollup.budget, rollup.source
+        self._heard_us[place] = max(rollup.time_us, self._heard_us.get(place, 0))
+
+    def due(self, now_us: int) -> list[Rollup]:
+        if now_us - self._marked_us < MARK_EVERY_US:
+            return []
+        self._marked_us = now_us
+        return [
+            Rollup(budget, clock_of(source), 0, now_us // US, now_us // US * US, heard_us=heard_us)
+            for (budget, source), heard_us in self._heard_us.items()
+        ]
+
+
+def _passed(
+    clock_us: int, marks: Marks, budgets: BudgetStage, actions: ActionStage
+) -> Iterator[Finding | Command | Alert]:
     """What the worker would learn from the wall clock, which here is the clock of the events."""
     overdue = actions.overdue(clock_us)
     if overdue is not None:
         yield from actions.apply_value(overdue)
-    for rollup in budgets.overdue(clock_us):
-        for finding in budgets.apply_value(rollup):
+    for mark in marks.due(clock_us):
+        for finding in budgets.apply_value(mark):
             yield finding
             yield from actions.apply_value(finding)
 

@@ -35,10 +35,12 @@ from schemas.config import Config
 from schemas.decode import Decoded, Decoder, Unreadable, bad_event, parse
 from schemas.events import BadEvent, Billing, Request, Scaling
 from schemas.outputs import Alert, Command, Finding, Rollup
-from schemas.topics import ALERTS, BILLING, COMMANDS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record
+from schemas.topics import ALERTS, BILLING, COMMANDS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record, clock_of
 from schemas.units import US
 from streams.dead_letters import DeadLetters
 from streams.stage import Applied, Fact, Outgoing, Stage, StateFormatError
+
+MARK_EVERY_US: Final = 60 * US  # of the wall clock: how often a stage says until when it has read its input
 
 Value = Finding | Command | Alert | Rollup | BadEvent
 Counts = Counter[tuple[str, ...]]
@@ -85,7 +87,7 @@ class CoreStage(ABC):
             case Rollup():
                 return Outgoing(ROLLUPS, value.budget.encode(), encode(value))
 
-    def tick(self, now_us: int) -> list[Outgoing]:  # noqa: ARG002 -- most stages need no clock
+    def tick(self, now_us: int, read_us: int) -> list[Outgoing]:  # noqa: ARG002 -- not every stage needs a clock
         return []
 
     def _states(self, facts: Sequence[Fact], kind: type[T]) -> dict[str, T]:
@@ -125,6 +127,8 @@ class InputFold(Protocol):
     late: int
     watermark: Watermark
 
+    def heard_us(self, budget: str) -> int | None: ...
+
     def position(self) -> msgspec.Struct: ...
 
     def reconfigure(self, config: Config) -> None: ...
@@ -133,10 +137,12 @@ class InputFold(Protocol):
 class InputStage(CoreStage, Generic[E]):
     """Events of one kind: decoded, with the bad ones put aside, and folded."""
 
-    def __init__(self, topic: str, decoder: Decoder[E], fold: InputFold, partition: int) -> None:
-        super().__init__(topic, partition)
+    def __init__(self, place: tuple[str, int], decoder: Decoder[E], fold: InputFold, config: Config) -> None:
+        super().__init__(*place)
         self._decoder: Decoder[E] = decoder
         self._input = fold
+        self._budgets = tuple(config.budgets)
+        self._marked_us = 0
 
     @abstractmethod
     def _emit(self, decoded: Decoded[E], records: Sequence[Record]) -> Sequence[Finding | Rollup]:
@@ -149,10 +155,22 @@ class InputStage(CoreStage, Generic[E]):
         counts = _event_counts(len(decoded.events), self._input.late - late, decoded.bad)
         return Folded([*_in_log_order(decoded.bad), *emitted], counts)
 
+    def tick(self, now_us: int, read_us: int) -> list[Outgoing]:  # noqa: ARG002
+        """Until when it was read, for each budget: that nothing is told proves a silence only then."""
+        if read_us - self._marked_us < MARK_EVERY_US:
+            return []
+        self._marked_us = read_us
+        return [self.encode(self._mark(budget, read_us)) for budget in self._budgets]
+
+    def _mark(self, budget: str, read_us: int) -> Rollup:
+        second, heard_us = read_us // US, self._input.heard_us(budget)
+        return Rollup(budget, clock_of(self.topic), self.partition, second, second * US, heard_us=heard_us)
+
     def position(self) -> bytes:
         return msgspec.msgpack.encode(self._input.position())
 
     def reconfigure(self, config: Config) -> None:
+        self._budgets = tuple(config.budgets)
         self._input.reconfigure(config)
 
     @property
@@ -168,7 +186,8 @@ class RequestStage(InputStage[Request]):
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
         self._fold = RequestFold(config, partition, request_rules())
-        super().__init__(REQUESTS, Decoder(Request, _max_future_us(config), keyed=keyed), self._fold, partition)
+        decoder: Decoder[Request] = Decoder(Request, _max_future_us(config), keyed=keyed)
+        super().__init__((REQUESTS, partition), decoder, self._fold, config)
 
     def _emit(self, decoded: Decoded[Request], records: Sequence[Record]) -> Sequence[Finding | Rollup]:  # noqa: ARG002
         return self._fold.apply(decoded.events, decoded.time_us)
@@ -187,7 +206,8 @@ class ScalingStage(InputStage[Scaling]):
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
         self._fold = ScalingFold(config, partition, [*scaling_rules(), *history_rules()])
-        super().__init__(SCALING, Decoder(Scaling, _max_future_us(config), keyed=keyed), self._fold, partition)
+        decoder: Decoder[Scaling] = Decoder(Scaling, _max_future_us(config), keyed=keyed)
+        super().__init__((SCALING, partition), decoder, self._fold, config)
 
     def _emit(self, decoded: Decoded[Scaling], records: Sequence[Record]) -> Sequence[Finding | Rollup]:
         return self._fold.apply(decoded.events, decoded.time_us, [records[i].offset for i in decoded.place.tolist()])
@@ -204,7 +224,8 @@ class BillingStage(InputStage[Billing]):
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
         self._fold = BillingFold(config, partition)
-        super().__init__(BILLING, Decoder(Billing, _max_future_us(config), keyed=keyed), self._fold, partition)
+        decoder: Decoder[Billing] = Decoder(Billing, _max_future_us(config), keyed=keyed)
+        super().__init__((BILLING, partition), decoder, self._fold, config)
 
     def _emit(self, decoded: Decoded[Billing], records: Sequence[Record]) -> Sequence[Finding | Rollup]:
         good = [records[i] for i in decoded.place.tolist()]
@@ -242,13 +263,6 @@ class BudgetStage(CoreStage):
     def apply_value(self, rollup: Rollup) -> list[Finding]:
         """Fold a roll-up that needs no decoding."""
         return self._fold.apply(rollup)
-
-    def tick(self, now_us: int) -> list[Outgoing]:
-        return [self.encode(rollup) for rollup in self.overdue(now_us)]
-
-    def overdue(self, now_us: int) -> list[Rollup]:
-        """The roll-ups that `tick` would write."""
-        return self._fold.overdue(now_us)
 
     def changed(self) -> Iterable[Fact]:
         accounts = self._fold.changed().items()
@@ -295,7 +309,7 @@ class ActionStage(CoreStage):
         """Fold a finding that needs no decoding, and whose age is not known."""
         return list(self._fold.apply(finding, None))
 
-    def tick(self, now_us: int) -> list[Outgoing]:
+    def tick(self, now_us: int, read_us: int) -> list[Outgoing]:  # noqa: ARG002
         overdue = self._fold.overdue(now_us)
         return [] if overdue is None else [self.encode(overdue)]
 

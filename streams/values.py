@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from difflib import get_close_matches
 from typing import Any, ClassVar, Final, Self
 
@@ -154,6 +155,13 @@ def _seconds(value: Plain, kind: inspect.Type) -> Seconds:
     return seconds
 
 
+def _date(value: Plain, _: inspect.Type) -> date:
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise ValueError
+    return date.fromisoformat(value)
+
+
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _CONVERTERS: Final[Mapping[type, Callable[[Plain, inspect.Type], Any]]] = {
     inspect.IntType: _whole,
     inspect.FloatType: _number,
@@ -161,6 +169,7 @@ _CONVERTERS: Final[Mapping[type, Callable[[Plain, inspect.Type], Any]]] = {
     inspect.StrType: _text,
     inspect.LiteralType: _word,
     inspect.EnumType: _word,
+    inspect.DateType: _date,
     Seconds: _seconds,
 }
 
@@ -188,6 +197,7 @@ _NAMES: Final[Mapping[type, str]] = {
     inspect.DictType: "a mapping",
     inspect.VarTupleType: "a list",
     inspect.ListType: "a list",
+    inspect.DateType: "a date (such as 2026-11-01)",
     Seconds: "a duration (such as 30s or 1h30m)",
     Secret: "text",
 }

@@ -25,7 +25,7 @@ import numpy as np
 from msgspec import Meta
 
 from detectors.episodes import Reading
-from detectors.rollup import COUNT, ERRORS, RequestColumns
+from detectors.rollup import COLUMNS, ERRORS
 from detectors.table import Flags, Floats, Ints, Rows
 from detectors.windows import Levels, WindowRule, levels_of, severity_of
 from schemas.config import Config, RuleSettings, Seconds, Share
@@ -53,7 +53,7 @@ class ErrorRate(WindowRule[Settings]):
     Settings: ClassVar = Settings
 
     STEP_S: ClassVar = STEP_S
-    COLUMNS: ClassVar = 2  # requests and, of these, errors: `COUNT` and `ERRORS`
+    COLUMNS: ClassVar = len(COLUMNS)  # those of the ring: requests and, of these, errors
     ROW: ClassVar = np.dtype([("threshold", "f8"), ("resolve_below", "f8"), ("min_requests", "i8"), ("enabled", "?")])
 
     @classmethod
@@ -65,18 +65,8 @@ class ErrorRate(WindowRule[Settings]):
         settings = self.settings(endpoint)
         return settings.threshold, settings.resolve_below, settings.min_requests, settings.enabled
 
-    def count(self, columns: RequestColumns) -> None:
-        requests, errors = columns.numbers
-        if not requests.all():
-            columns = columns.at(requests > 0)
-            requests, errors = columns.numbers
-        if not len(requests):
-            return
-        places = self.steps.places(columns.endpoint, columns.second)
-        self.steps.add(COUNT, places, requests)
-        failed = np.flatnonzero(errors)
-        if len(failed):
-            self.steps.add(ERRORS, places[failed], errors[failed])
+    def take(self, second: int) -> None:
+        self.steps.add_second(second, self.ring.row(second))
 
     def judge(self, step: int, silent: Flags) -> Levels | None:  # noqa: ARG002 -- for those that look at less
         if not self.steps.has_any(ERRORS, step, self.window_steps):

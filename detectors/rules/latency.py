@@ -33,7 +33,8 @@ from schemas.config import Config, Lasting, RuleSettings, Seconds
 
 STEP_S: Final = 5
 SEVERE: Final = 2.0  # times the threshold: critical
-TIMED, ABOVE_LOW, SLOW, VERY_SLOW = range(4)  # requests with a duration; of these, longer than each of three limits
+ALL, UNTIMED, ABOVE_LOW, SLOW, VERY_SLOW = range(5)
+"""Requests; of these without a duration, and longer than each of three limits."""
 
 _decode_state = msgspec.msgpack.Decoder(tuple[steps.Cells, quantiles.Cells]).decode
 
@@ -57,8 +58,11 @@ class Latency(WindowRule[Settings]):
     Settings: ClassVar = Settings
 
     STEP_S: ClassVar = STEP_S
-    COLUMNS: ClassVar = 4
-    ROW: ClassVar = np.dtype([("limits_s", "f8", 3), ("quantile", "f8"), ("min_requests", "i8"), ("enabled", "?")])
+    COLUMNS: ClassVar = 5
+    ROW: ClassVar = np.dtype([
+        ("low_s", "f8"), ("threshold_s", "f8"), ("severe_s", "f8"), ("quantile", "f8"), ("min_requests", "i8"),
+        ("enabled", "?"),
+    ])  # fmt: skip
 
     def __init__(self, config: Config, ring: Ring) -> None:
         super().__init__(config, ring)
@@ -72,47 +76,52 @@ class Latency(WindowRule[Settings]):
     def configured(self, endpoint: str) -> tuple[Any, ...]:
         settings = self.settings(endpoint)
         limits_s = _limits_s(settings) if settings.enabled else (math.inf,) * 3
-        return limits_s, settings.quantile, settings.min_requests, settings.enabled
+        return *limits_s, settings.quantile, settings.min_requests, settings.enabled
 
     def keep(self, numbers: Ints) -> None:
         super().keep(numbers)
         self._tails.keep(numbers)
 
-    def count(self, columns: RequestColumns) -> None:
-        if columns.duration_s is None:
-            return
-        counted = (columns.duration_s >= 0) & (columns.numbers[COUNT] > 0)  # NaN, not reported, is not
-        if not counted.all():
-            columns = columns.at(counted)
-        if columns.duration_s is not None and len(columns.endpoint):
-            places = self.steps.places(columns.endpoint, columns.second)
-            self.steps.add(TIMED, places, columns.numbers[COUNT])
-            self._count_long(columns, columns.duration_s, places)
+    def take(self, second: int) -> None:
+        self.steps.add_second(second, self.ring.row(second)[COUNT:1])
 
-    def _count_long(self, columns: RequestColumns, duration_s: Floats, places: Ints) -> None:
-        """Each limit is higher than the one before, so ever fewer requests are looked at: mostly none."""
-        limits, long = self.limits.rows["limits_s"], np.arange(len(places))
-        for column in (ABOVE_LOW, SLOW, VERY_SLOW):
-            long = long[duration_s[long] > limits[columns.endpoint[long], column - ABOVE_LOW]]
-            if not len(long):
-                return
-            requests = columns.numbers[COUNT][long]
-            self.steps.add(column, places[long], requests)
-            if column == ABOVE_LOW:
-                self._tails.add(columns.second[long] // STEP_S, columns.endpoint[long], duration_s[long], requests)
+    def count(self, columns: RequestColumns) -> None:
+        """Only what is out of the ordinary, which is mostly nothing."""
+        duration_s = columns.duration_s
+        if duration_s is None:
+            self._add(UNTIMED, columns)
+            return
+        untimed = np.isnan(duration_s)
+        if untimed.any():
+            self._add(UNTIMED, columns.at(untimed))
+        long = (duration_s > self.limits.rows["low_s"][columns.endpoint]) & (columns.numbers[COUNT] > 0)
+        if long.any():
+            self._count_long(columns.at(long), duration_s[long])
+
+    def _add(self, column: int, columns: RequestColumns) -> None:
+        self.steps.add(column, self.steps.places(columns.endpoint, columns.second), columns.numbers[COUNT])
+
+    def _count_long(self, columns: RequestColumns, duration_s: Floats) -> None:
+        self._tails.add(columns.second // STEP_S, columns.endpoint, duration_s, columns.numbers[COUNT])
+        self._add(ABOVE_LOW, columns)
+        for column, limit in ((SLOW, "threshold_s"), (VERY_SLOW, "severe_s")):
+            longer = duration_s > self.limits.rows[limit][columns.endpoint]
+            if longer.any():
+                self._add(column, columns.at(longer))
 
     def judge(self, step: int, silent: Flags) -> Levels | None:  # noqa: ARG002 -- for those that look at less
         self._tails.forget(step - self.window_steps + 1)
         if not self.steps.has_any(ABOVE_LOW, step, self.window_steps):
             return None
-        timed, *longer = self.steps.sums(step, self.window_steps)
-        rows = self.limits.rows
+        requests, untimed, *longer = self.steps.sums(step, self.window_steps)
+        timed, rows = requests - untimed, self.limits.rows
         allowed = timed - np.ceil(rows["quantile"] * timed)
         return levels_of(rows["enabled"] & (timed >= rows["min_requests"]), *(some > allowed for some in longer))
 
     def read(self, endpoint: int) -> Reading:
         settings = self.settings(self._names[endpoint])
-        timed, *longer = self.steps.sums_of(endpoint, self.step, self.window_steps)
+        requests, untimed, *longer = self.steps.sums_of(endpoint, self.step, self.window_steps)
+        timed = requests - untimed
         allowed = timed - math.ceil(settings.quantile * timed)
         exceeded = sum(some > allowed for some in longer)
         value = self._quantile_s(endpoint, allowed, exceeded)

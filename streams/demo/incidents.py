@@ -115,9 +115,9 @@ class Incidents:
         if command.mode is not Mode.AUTO or command.held is not None:
             return
         for incident in self._incidents.values():
-            if command.action is Action.RESTORE and command.restores in incident.commands:
+            if command.restores in incident.commands:  # undone, or replaced by one that will be
                 incident.restored.add(command.restores)
-            elif incident.finding is not None and command.episode == incident.finding.episode:
+            if incident.finding is not None and command.episode == incident.finding.episode:
                 _note_action(incident, command, logged_ms)
 
     def outcomes(self, arrivals: Iterable[Arrival]) -> list[Outcome]:
@@ -133,7 +133,9 @@ def _note_action(incident: Incident, command: Command, logged_ms: int) -> None:
 
 def _outcome(incident: Incident, breach: Arrival | None) -> Outcome:
     issued = list(incident.commands.values())
-    saves = [c.cost.saves_usd_per_hour for c, _ in issued if c.cost.saves_usd_per_hour is not None]
+    replaced = {command.restores for command, _ in issued}
+    in_force = [command.cost.saves_usd_per_hour for command, _ in issued if command.id not in replaced]
+    saves = [usd for usd in in_force if usd is not None]
     seconds = None
     if breach is not None and issued:
         seconds = round((min(ms for _, ms in issued) - breach.logged_ms) / 1000, 3)

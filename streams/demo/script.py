@@ -102,12 +102,12 @@ def cues() -> tuple[Cue, ...]:
     """The play, in order of time. Every cause ends by itself before tidegate takes its brake off again."""
     return (
         Cue(3.0, f"{SURGING}: {SURGE:.0f} x the usual requests for 9 s", lambda f: _load(f, SURGE)),
-        Cue(4.0, f"{NAPPING}: nobody asks for a while; it scales to zero", lambda f: _want(f, 0, NAPPING)),
+        Cue(4.0, f"{NAPPING}: nobody asks for a while; it scales to zero", _nap),
         Cue(5.0, f"{FAILING}: a bad release, {FAILED_SHARE:.0%} of its answers are errors", _break),
         Cue(6.0, f"{RUNAWAY}: the autoscaler runs away, 3 -> {RUNAWAY_REPLICAS} replicas", _run_away),
         Cue(8.0, f"{SLOW}: {SLOWNESS:.0f} x slower than usual, and {QUEUE} requests wait", _slow_down),
         Cue(9.0, f"{LAB_BUDGET}: an experiment scales out on the most expensive machines", _scale_out),
-        Cue(11.0, f"{NAPPING}: the next request wakes it", lambda f: _want(f, None, NAPPING)),
+        Cue(11.0, f"{NAPPING}: the next request wakes it", _wake),
         Cue(12.0, f"{SURGING}: the surge is over", lambda f: _load(f, 1.0)),
         Cue(14.0, f"{RUNAWAY}: the autoscaler is repaired", lambda f: _want(f, None, RUNAWAY)),
         Cue(17.0, f"{FAILING}, {SLOW}: rolled back", _recover),
@@ -124,7 +124,7 @@ def in_history(fleet: Fleet, minute: int) -> None:
     """What happens at a full minute of the history: one endpoint sleeps and wakes all the time."""
     nap, into = divmod(minute, NAP_EVERY_MIN)
     if 1 <= nap <= NAPS and into in (0, 1):
-        fleet.want(NAPPING, None if into else 0)
+        _wake(fleet) if into else _nap(fleet)
 
 
 def allowance_usd() -> float:
@@ -185,6 +185,16 @@ def _run_away(fleet: Fleet) -> list[Emitted]:
 
 def _scale_out(fleet: Fleet) -> list[Emitted]:
     return _want(fleet, LAB_REPLICAS, *LAB[1:])
+
+
+def _nap(fleet: Fleet) -> list[Emitted]:
+    fleet.load(NAPPING, 0.0)
+    return _want(fleet, 0, NAPPING)
+
+
+def _wake(fleet: Fleet) -> list[Emitted]:
+    fleet.load(NAPPING, 1.0)
+    return _want(fleet, None, NAPPING)
 
 
 def _break(fleet: Fleet) -> list[Emitted]:

@@ -25,7 +25,8 @@ CLIMB_PER_S: Final = 15.0  # replicas that become ready, or go, in a second: a p
 OK: Final = 200
 FAILED: Final = 500
 TOO_MANY_REQUESTS: Final = 429
-UNAVAILABLE: Final = 503
+PAUSED: Final = 400  # as Hugging Face answers for an endpoint that was paused, ...
+ASLEEP: Final = 503  # ... and for one that scaled to zero
 NO_LIMIT: Final = np.inf
 DURATION_S: Final = 0.12  # median time of an answer
 DURATION_SIGMA: Final = 0.3
@@ -240,7 +241,7 @@ class Fleet:
         served = self._admitted(offered, seconds)
         down = self._target == 0
         served[down] = 0
-        refused = np.where(down, UNAVAILABLE, TOO_MANY_REQUESTS)
+        refused = np.where(down, np.where(self._cap == 0, PAUSED, ASLEEP), TOO_MANY_REQUESTS)
         failed = self._rng.binomial(served, self._failing)
         self._remember(offered / seconds, seconds)
         yield from self._requests(served - failed, np.full_like(served, OK), offsets[0], durations)

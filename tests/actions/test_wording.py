@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 import pytest
+from msgspec import structs
 
 from actions import ActionFold
 from actions.wording import LONGEST, figure, short, what_is_wrong, what_to_do
 from schemas.config import Safety
-from schemas.outputs import Action, Mode
+from schemas.outputs import Action, Finding, Mode
 from tests.actions.findings import alerts, daily, finding, runaway, settings, spend, surge
 
 
@@ -43,6 +44,39 @@ def test_a_warning_says_when_the_allowance_runs_out() -> None:
     assert what_is_wrong(found).endswith(
         "it now costs $70.00 per hour, which will have spent the allowance at 2026-11-22 19:41:06 UTC"
     )
+
+
+def gap(endpoint: str | None, value: float, **evidence: Any) -> Finding:
+    told = {"rule": "telemetry_gap", "subject": endpoint or "all", "endpoint": endpoint, "value": value, "unit": "s"}
+    return structs.replace(surge("acme/a", 0), evidence={"clock": "wall", **evidence}, **told)
+
+
+def test_a_silence_says_how_long_and_what_it_costs() -> None:
+    """With what could be relied on meanwhile, as far as it is known."""
+    told = what_is_wrong(gap("acme/a", 725.5, expected_requests=240.04, replicas=2, usd_per_hour=4.0))
+    assert told == (
+        "acme/a: no request for 12 min 5 s with 2 replicas up at $4.00 per hour; 240.04 could be relied on meanwhile"
+    )
+    assert what_is_wrong(gap("acme/a", 60.0, replicas=1)) == "acme/a: no request for 1 min with 1 replica up"
+
+
+def test_a_budget_says_what_is_missing() -> None:
+    """Each source with its age, and what is allowed."""
+    reasons = [
+        {"what": "requests", "age_s": 600, "allowed_s": 300, "expected_requests": 1200},
+        {"what": "scaling", "age_s": 400, "allowed_s": 300},
+        {"what": "bills", "age_s": 180_000, "allowed_s": 129_600},
+        {"what": "prices", "age_s": 8_640_000, "allowed_s": 7_776_000, "endpoints_total": 3},
+    ]
+    assert what_is_wrong(gap(None, 600, reasons=reasons)) == (
+        "Budget all: no request of any endpoint for 10 min; 1,200 could be relied on meanwhile; "
+        "no report of replicas for 6 min 40 s, allowed are 5 min; "
+        "the newest bill ends 2 d 2 h ago, allowed are 1 d 12 h; "
+        "the oldest price is from 100 d ago, allowed are 90 d; of 3 endpoints they are too old"
+    )
+    nothings: tuple[dict[str, Any], ...] = ({"reasons": []}, {}, {"reasons": "?"})
+    for nothing in nothings:
+        assert what_is_wrong(gap(None, 0, **nothing)) == "Budget all: what was missing has come"
 
 
 QUEUE: Final = {"least": 15, "deepest": 41, "last": 20, "for_s": 30}

@@ -11,7 +11,7 @@ from msgspec import structs
 from detectors import SETTINGS
 from schemas.config import Budget, Config, Endpoint, Input, RuleSettings, Seconds
 from schemas.outputs import Finding, Rollup
-from schemas.topics import REQUESTS, SCALING, Record
+from schemas.topics import REQUESTS, SCALING, Record, clock_of
 from schemas.units import US
 from streams.configuration import defaults
 from streams.stage import Fact, Outgoing, Stage
@@ -61,6 +61,27 @@ def requests(time_s: float, seq: int, counts: Mapping[str, int], partition: int 
 def told(value: Rollup) -> Entry:
     """A roll-up as it lies in its log."""
     return Entry(0, value.time_us // 1000, value.budget.encode(), encode(value))
+
+
+def counted(time_s: int, count: int, endpoint: str = ENDPOINT, partition: int = 0) -> Entry:
+    """The roll-up of the minute that ends then."""
+    return _rolled(time_s, REQUESTS, partition=partition, requests={endpoint: (count, 0)})
+
+
+def scaled(time_s: int, replicas: int, endpoint: str = ENDPOINT) -> Entry:
+    return _rolled(time_s, SCALING, endpoint=endpoint, replicas=replicas)
+
+
+def marked(time_s: int, topic: str, partition: int = 0, heard_s: int | None = None) -> Entry:
+    """The wall clock's word that a partition had been read to its end then."""
+    heard_us = None if heard_s is None else (START_S + heard_s) * US
+    return _rolled(time_s, clock_of(topic), partition=partition, heard_us=heard_us)
+
+
+def _rolled(time_s: int, source: str, partition: int = 0, **told: Any) -> Entry:
+    time_us = (START_S + time_s) * US
+    value = Rollup("all", source, partition, START_S + time_s, time_us, **told)
+    return Entry(0, time_us // 1000, b"all", encode(value))
 
 
 def numbered(records: Sequence[Entry]) -> list[Entry]:

@@ -21,12 +21,15 @@ from tests.detectors.logs import (
     START_S,
     Cut,
     Entry,
+    counted,
     findings,
+    marked,
     numbered,
     outputs,
     request,
     requests,
     rollup,
+    scaled,
     scaling,
     settings,
     stage_of,
@@ -96,6 +99,13 @@ def _spend(start: int, end: int, *, high: bool) -> list[Entry]:
     return [rollup(second, second, 100 if high else 2) for second in range(start, end, 5)]
 
 
+def _heard(start: int, end: int, *, high: bool) -> list[Entry]:
+    """An endpoint with replicas; while it is silent, its input is read to its end all the time."""
+    minutes = range(-(-start // 60) * 60, end, 60)
+    told = [(scaled(second, 2), marked(second, REQUESTS) if high else counted(second, 600)) for second in minutes]
+    return [entry for pair in told for entry in pair]
+
+
 def _costs(start: int, end: int, *, high: bool) -> list[Entry]:
     """One endpoint jumps, beside a larger one that does not; the budget as a whole is not twice as dear."""
     step = 30 if end - start < 3600 else 600
@@ -154,6 +164,7 @@ SCENARIOS: Final = {
     "cost_spike": Scenario(ROLLUPS, _costs, warm_s=11 * 3600, high_s=1200, calm_s=1800),
     "regional_cost": Scenario(ROLLUPS, _regions, warm_s=3 * 3600, high_s=2 * 3600, calm_s=3 * 3600),
     "daily_spend": Scenario(ROLLUPS, _day, warm_s=600, high_s=400, calm_s=DAY_S * 14 // 24),
+    "telemetry_gap": Scenario(ROLLUPS, _heard, warm_s=28 * 3600, high_s=600, calm_s=240),
     "request_surge": Scenario(REQUESTS, _requests, warm_s=700, high_s=20, calm_s=120),
     "runaway_replicas": Scenario(SCALING, _replicas, warm_s=60, high_s=20, calm_s=120),
     "hourly_spend": Scenario(ROLLUPS, _spend, warm_s=600, high_s=400, calm_s=4200),
@@ -315,6 +326,14 @@ CONTRACT: Final[dict[str, dict[str, object]]] = {
         "resolve_below": 0.8,
     },
     "error_rate": {"threshold": 0.01, "window": Seconds(300), "min_requests": 20, "resolve_below": 0.8},
+    "telemetry_gap": {
+        "for_": Seconds(300),
+        "known_for": Seconds(86_400),
+        "scaling_after": Seconds(300),
+        "bills_after": Seconds(36 * 3600),
+        "prices_after": Seconds(90 * 86_400),
+        "resolve_below": 0.8,
+    },
 }
 
 

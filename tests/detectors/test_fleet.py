@@ -15,7 +15,7 @@ from detectors.ledger import Ledger
 from detectors.rule import FleetRule, Measured
 from schemas.config import Budget, Config, RuleSettings
 from schemas.outputs import Finding, Rollup, Severity, Status
-from schemas.topics import CLOCK, SCALING
+from schemas.topics import SCALING, clock_of
 from schemas.units import US
 from tests.detectors.logs import ENDPOINT, START_S, settings
 
@@ -24,7 +24,7 @@ SILENT_US = 60 * US
 
 
 class Toy(FleetRule[RuleSettings]):
-    """More than four replicas of an endpoint, or, of a budget, a minute of silence by the wall clock."""
+    """More than four replicas of an endpoint, or, of a budget, a minute of silence by the wall clock's word."""
 
     rule: ClassVar = "toy"
     unit: ClassVar = "replicas"
@@ -44,14 +44,10 @@ class Toy(FleetRule[RuleSettings]):
         if rollup.replicas > LIMIT or rollup.endpoint in firing:
             yield Measured(rollup.endpoint, ledger.now_us, reading(rollup.replicas, LIMIT))
 
-    def is_overdue(self, now_us: int, ledger: Ledger, firing: Collection[str]) -> bool:
-        return now_us - ledger.now_us > SILENT_US and self.budget not in firing
-
-    def tick(self, now_us: int, ledger: Ledger, firing: Collection[str]) -> Iterable[Measured]:
-        if self.is_overdue(now_us, ledger, firing):
-            yield Measured(
-                self.budget, now_us, reading((now_us - ledger.now_us) / US, SILENT_US / US), is_endpoint=False
-            )
+    def tick(self, rollup: Rollup, ledger: Ledger, firing: Collection[str]) -> Iterable[Measured]:
+        silent_us = rollup.time_us - ledger.now_us
+        if silent_us > SILENT_US or self.budget in firing:
+            yield Measured(self.budget, rollup.time_us, reading(silent_us / US, SILENT_US / US), is_endpoint=False)
 
     def snapshot(self) -> Any:
         return self.rollups
@@ -81,6 +77,11 @@ def toy_settings(**budgets: tuple[str, ...]) -> Config:
 
 def scaled(time_s: int, replicas: int, endpoint: str = ENDPOINT, budget: str = "all") -> Rollup:
     return Rollup(budget, SCALING, 0, time_s, (START_S + time_s) * US, endpoint=endpoint, replicas=replicas)
+
+
+def marked(time_s: int) -> Rollup:
+    time_us = (START_S + time_s) * US
+    return Rollup("all", clock_of(SCALING), 0, START_S + time_s, time_us)
 
 
 def statuses(found: Iterable[Finding]) -> list[tuple[str, Status]]:
@@ -134,17 +135,17 @@ def test_an_endpoint_that_leaves_the_budget_takes_its_episode_with_it() -> None:
 
 
 def test_the_wall_clock_speaks_through_the_log() -> None:
-    """What it knows is written as a roll-up, and only what is read changes anything: the clock of money stays."""
+    """What it says is a roll-up: the clock of money stays, and one that is repeated says nothing."""
     config = toy_settings()
     fold = BudgetFold(config, [], [Toy])
+    assert fold.apply(marked(0)) == [], "nobody has heard of the budget yet"
+    assert fold.budgets() == {}
     fold.apply(scaled(0, 1))
-    assert fold.overdue((START_S + 30) * US) == []
-    (told,) = fold.overdue((START_S + 90) * US)
-    assert (told.source, told.budget, told.time_us) == (CLOCK, "all", (START_S + 90) * US)
-    assert fold.overdue((START_S + 90) * US) == [told], "asking changes nothing"
-    found = fold.apply(told)
+    assert fold.apply(marked(30)) == []
+    found = fold.apply(marked(90))
     assert statuses(found) == [("all", Status.OPEN)]
     assert found[0].endpoint is None
     assert fold.newest_us == START_S * US
-    assert fold.overdue((START_S + 100) * US) == []
-    assert restarted(fold, config).overdue((START_S + 100) * US) == []
+    again = restarted(fold, config)
+    assert (again.apply(marked(90)), again.repeated) == ([], 1)
+    assert statuses(again.apply(marked(150))) == [("all", Status.UPDATE)]

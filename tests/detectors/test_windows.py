@@ -144,8 +144,10 @@ class Reference:
     def close(self, second: int) -> None:
         for rule, step_s in (("error_rate", 10), ("latency", 5), ("queue_depth", 1)):
             for endpoint in sorted(self.rows):
-                if (second + 1) % step_s == 0 or (rule, endpoint) not in self.readings:
+                if (second + 1) % step_s == 0:
                     self.readings[rule, endpoint] = READINGS[rule](self.rows[endpoint], second, self.config.rules[rule])
+                if (rule, endpoint) not in self.readings:
+                    continue  # it came within a step that has not closed yet
                 reading, span = self.readings[rule, endpoint], (second * US, (second + 1) * US)
                 if rule == "queue_depth" and endpoint not in self.episodes[rule].open and not reading.evidence():
                     continue  # it begins with a report

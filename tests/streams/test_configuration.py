@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -46,6 +47,7 @@ RULES: dict[str, type[RuleSettings]] = {
     "request_surge": Surge,
     "hourly_spend": Spend,
     "latency": RuleSettings,
+    "telemetry_gap": RuleSettings,
 }
 
 
@@ -155,6 +157,12 @@ MISTAKES = [
     ("endpoints: {a: {price_usd_per_hour: .inf}}", "expected a number from 0 to 1000000, got inf"),
     ("endpoints: {a: {price_usd_per_hour: 1e308}}", "expected a number from 0 to 1000000, got 1e+308"),
     ("endpoints: {a: {expected_max: 100000000000000000000}}", "expected a whole number from 1 to 1000000, got 1000"),
+    (
+        "defaults: {price_as_of: 1.11.2026}",
+        "defaults.price_as_of: expected a date (such as 2026-11-01), got '1.11.2026'",
+    ),
+    ("defaults: {price_as_of: 2026-02-30}", "expected a date (such as 2026-11-01), got '2026-02-30'"),
+    ("defaults: {price_as_of: 2026}", "expected a date (such as 2026-11-01), got 2026"),
     ("budgets: {all: {daily_usd: 1e308, endpoints: [a]}}", "above 0 and of at most 1000000000000, got 1e+308"),
     ("endpoints: {a: {actions: {latenzy: none}}}", "endpoints.a.actions.latenzy: unknown rule"),
     ("endpoints: {a: {actions: {request_surge: trottle}}}", "did you mean 'throttle'?"),
@@ -239,6 +247,8 @@ DOUBTS = [
     ("endpoints: {'acme/*': {}}", "endpoints are listed by name"),
     ("actions: {request_surge: overflow}", "overflow.providers is empty"),
     ("actions: {request_surge: {critical: overflow}}", "overflow.providers is empty"),
+    ("actions: {telemetry_gap: shutdown}", "actions.telemetry_gap: has no effect"),
+    ("endpoints: {a: {actions: {telemetry_gap: throttle}}}", "endpoints.a.actions.telemetry_gap: has no effect"),
     ("actions: {latency: throttle}", "latency does not know how far to throttle"),
     ("actions: {latency: {critical: throttle}}", "latency does not know how far to throttle"),
     ("kafka: {security: {username: u, password: p}}", "PLAINTEXT sends no username"),
@@ -462,6 +472,7 @@ def test_equal_meaning_is_an_equal_version(file: File) -> None:
         "endpoints: {a: {}}",
         "defaults: {expected_max: 11}",
         "input: {lateness: 11}",
+        "defaults: {price_as_of: 2026-11-01}",
         "rules: {request_surge: {ratio: 5.1}}",
         "budgets: {b: {daily_usd: 1, endpoints: [a]}}",
         "actions: {request_surge: none}",
@@ -472,6 +483,12 @@ def test_equal_meaning_is_an_equal_version(file: File) -> None:
 def test_another_meaning_is_another_version(file: File, change: str) -> None:
     """Whatever decisions depend on changes the version."""
     assert file.load(change).version != file.load("").version
+
+
+def test_a_date_is_that_day(file: File) -> None:
+    """With quotes or without; an endpoint takes the one of `defaults` if it has none."""
+    config = file.load('endpoints: {a: {price_as_of: "2026-11-02"}, b: {}}\ndefaults: {price_as_of: 2026-11-01}\n')
+    assert [config.endpoint(name).price_as_of for name in "ab"] == [date(2026, 11, 2), date(2026, 11, 1)]
 
 
 def test_merge_keys_and_anchors_work(file: File) -> None:

@@ -10,11 +10,13 @@ import subprocess
 import sys
 import time
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
 from schemas.outputs import Action, Command, Cost, Finding, Held, Mode, Severity, Status, derive_id
@@ -231,6 +233,23 @@ def test_seconds_are_from_the_breaching_events_arrival_to_the_first_command() ->
     assert outcomes[script.RUNAWAY].seconds == pytest.approx(0.050)
     assert outcomes[script.RUNAWAY].saves_usd_per_hour == 80.0
     assert outcomes[script.SURGING].seconds is None
+
+
+def test_a_rung_that_a_higher_one_replaced_is_taken_back_with_it() -> None:
+    """Only the last command is restored; each of the others is named by the one that took its place."""
+    ladder = BY_RULE["daily_spend"]
+    incidents = Incidents([ladder])
+    opened = finding(ladder.subject, rule="daily_spend")
+    incidents.note_finding(opened)
+    rungs = [command(opened, script.STUDIO[0], action=action) for action in ladder.actions]
+    climbed = [rungs[0], *(structs.replace(up, restores=low.id) for low, up in pairwise(rungs))]
+    for rung in climbed:
+        incidents.note_command(rung, 1)
+    assert not incidents.complete
+    incidents.note_command(restore(climbed[-1]), 2)
+    assert incidents.complete
+    (outcome,) = incidents.outcomes([])
+    assert outcome.saves_usd_per_hour == 80.0, "what was replaced saves nothing any more"
 
 
 def test_the_same_output_twice_changes_nothing() -> None:

@@ -24,13 +24,14 @@ ENDPOINTS: Final = {
 }
 PROVIDER: Final = Provider(name="runpod", price_usd_per_hour=5.0, endpoints=("acme/mixtral",))
 BUDGET: Final = Budget(daily_usd=1200.0, endpoints=("acme/*",), timezone="America/New_York")
+ALONE: Final = {name: rule(enabled=name == "daily_spend") for name, rule in SETTINGS.items()}
 CONFIG: Final[Config] = structs.replace(
     defaults(SETTINGS),
     mode=Mode.AUTO,
     endpoints=ENDPOINTS,
     budgets={"all": BUDGET},
     overflow=Overflow(providers=(PROVIDER,)),
-    rules={"daily_spend": SETTINGS["daily_spend"](), "hourly_spend": SETTINGS["hourly_spend"](enabled=False)},
+    rules=ALONE,
 )
 Told = tuple[str, str, str, float, list[tuple[Action, str]]]
 

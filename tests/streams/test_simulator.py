@@ -118,6 +118,18 @@ def test_rates_are_those_of_the_profiles() -> None:
         assert rate(events, profile.name, 300) == pytest.approx(profile.normal_rps, abs=tolerance)
 
 
+def test_an_endpoint_that_sleeps_says_so_and_wakes() -> None:
+    """State scaledToZero, requests are answered with 503, and once it is wanted again it starts from nothing."""
+    subject = fleet()
+    subject.want("acme/busy", 0)
+    asleep = run(subject, 10)[50:]
+    subject.want("acme/busy", None)
+    awake = run(subject, 10)
+    assert scalings(asleep, "acme/busy")[-1].state == "scaledToZero"
+    assert {row.status for row in requests(asleep, "acme/busy")[20:]} == {503}
+    assert scalings(awake, "acme/busy")[-1].state == "running"
+
+
 def test_an_endpoint_that_fails_and_is_slow_says_so_in_its_requests() -> None:
     """The others do not, and once it is well again it does not either."""
     subject = fleet()
@@ -216,13 +228,13 @@ def test_a_limit_above_the_traffic_turns_nobody_away() -> None:
 
 
 def test_a_shutdown_pauses_the_endpoint() -> None:
-    """No replicas, state paused, and requests are answered with 503."""
+    """No replicas, state paused, and requests are answered with 400, as Hugging Face does."""
     subject = fleet()
     subject.obey(command(Action.SHUTDOWN))
     events = run(subject, 5)
     last = scalings(events, "acme/busy")[-1]
     assert (last.ready_replicas, last.state) == (0, "paused")
-    assert {r.status for r in requests(events, "acme/busy")} == {503}
+    assert {r.status for r in requests(events, "acme/busy")} == {400}
     assert subject.reading("acme/busy").usd_per_hour == 0
 
 

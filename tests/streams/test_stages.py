@@ -18,7 +18,7 @@ from msgspec import structs
 from detectors import SETTINGS
 from schemas.config import Config
 from schemas.events import Why
-from schemas.outputs import Finding
+from schemas.outputs import Finding, Rollup
 from schemas.topics import (
     ALERTS,
     BILLING,
@@ -282,12 +282,28 @@ def test_the_clock_only_speaks_of_what_is_overdue(config: Config, log: Log) -> N
     stage = build_stage(FINDINGS, 0, config)
     stage.apply(log[FINDINGS][:1])
     before = stage.position()
-    (told,) = stage.tick((T0 + SECONDS + 10_000) * 1_000_000)
+    (told,) = stage.tick((T0 + SECONDS + 10_000) * 1_000_000, -1)
     assert told.topic == FINDINGS
     assert msgspec.json.decode(told.value or b"")["evidence"] == {"clock": "wall"}
-    assert stage.tick(T0 * 1_000_000) == []
+    assert stage.tick(T0 * 1_000_000, -1) == []
     assert stage.position() == before
-    assert all(build_stage(topic, 0, config).tick(LOGGED_MS * 1000) == [] for topic in STAGES)
+    assert all(build_stage(topic, 0, config).tick(LOGGED_MS * 1000, -1) == [] for topic in STAGES)
+
+
+@pytest.mark.parametrize("topic", INPUTS)
+def test_a_stage_says_until_when_it_has_read_its_input(config: Config, log: Log, topic: str) -> None:
+    """To each budget, once a minute of the wall clock; it changes no state, and nobody else has to say so."""
+    stage = build_stage(topic, 0, config)
+    stage.apply(log[topic])
+    before, now_us = stage.position(), LOGGED_MS * 1000
+    told, other = stage.tick(now_us, now_us - 5)
+    assert (told.key, other.key) == (b"all", b"bert")
+    mark = msgspec.json.decode(told.value or b"", type=Rollup)
+    assert (told.topic, mark.budget, mark.source, mark.partition) == (ROLLUPS, "all", f"clock/{topic}", 0)
+    assert (mark.time_us, mark.heard_us is not None) == (now_us - 1_000_000, topic == REQUESTS)
+    assert stage.tick(now_us + 59_000_000, now_us + 59_000_000 - 6) == []
+    assert len(stage.tick(now_us + 60_000_000, now_us + 60_000_000)) == 2
+    assert stage.position() == before
 
 
 def test_there_is_a_stage_for_every_topic_that_the_worker_reads() -> None:

@@ -19,10 +19,11 @@ from actions.memory import Line as EpisodeLine
 from actions.memory import Place, Shared
 from detectors import SETTINGS, history_rules, request_rules
 from detectors.budgets import AccountState, BudgetState
+from detectors.flow import FlowState
 from detectors.normal import NormalState
 from detectors.quantiles import Cells as TailCells
 from detectors.requests import EndpointState, RequestPosition
-from detectors.rules import cost_per_request, cost_spike, regional_cost
+from detectors.rules import cost_per_request, cost_spike, regional_cost, telemetry_gap
 from detectors.scaling import ScalingPosition, ScalingState
 from detectors.steps import Cells
 from detectors.watermark import Watermark
@@ -48,6 +49,7 @@ FLEET_STATES: Final[dict[str, tuple[Any, Any]]] = {
     "cost_per_request": (cost_per_request.State, cost_per_request.Kept),
     "cost_spike": (cost_spike.State, NormalState),
     "regional_cost": (regional_cost.State, regional_cost.Kept),
+    "telemetry_gap": (telemetry_gap.State, FlowState),
 }
 STATES: Final[dict[str, tuple[Any, ...]]] = {
     REQUESTS: (RequestPosition, EndpointState, *(RULE_STATES[rule.rule] for rule in request_rules())),
@@ -69,7 +71,7 @@ KNOWN: Final = {
     REQUESTS: (3, "fdf993d93a39"),
     SCALING: (3, "51fb33e837ff"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (3, "e7ccf21115f2"),
+    ROLLUPS: (3, "b80806cc9bac"),
     FINDINGS: (2, "b8a7ff55d890"),
 }
 
