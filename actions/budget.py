@@ -4,6 +4,10 @@ The dearest endpoint that is not critical goes first. It is capped to the replic
 the budget's rate down to `resolve_below` of the allowance, but to no fewer than one; what remains is asked
 of the next. What brakes already in force will save is taken off first, since the evidence may be older than
 their effect.
+
+A rule may mark the endpoints that are expensive for the budget. The rungs above a throttle are then for these, but for
+these whatever the rate is now: it is money spent that led there. An endpoint for which a rung is out of reach (not
+expensive, nobody cheaper to overflow to, too much down already) is asked for the next lower one.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from typing import Final
 from msgspec import structs
 
 from actions import evidence, policy, proposals
-from actions.brakes import Brake, Claim
+from actions.brakes import RUNGS, Brake, Claim
 from actions.evidence import Spender
 from schemas.config import Config, RuleSettings
 from schemas.outputs import Action, Cost, Finding
@@ -29,17 +33,35 @@ def excess(finding: Finding, config: Config, braking: Callable[[str], Sequence[B
     rate = evidence.number(finding.evidence, "rate_usd_per_hour")
     if rate is None:
         rate = sum(spender.usd_per_hour for spender in spenders)
-    goal = _resolve_below(finding, config) * finding.threshold
+    goal = _resolve_below(finding, config) * _told(finding, "allowance_usd_per_hour")
     return rate - goal - sum(relief(spender, braking(spender.endpoint)) for spender in spenders)
 
 
-def propose(finding: Finding, spender: Spender, config: Config, over: float) -> Claim | None:
-    """What to ask of an endpoint, as it stands under brakes, when the budget is `over` by USD per hour."""
-    action = policy.respond(config, finding.rule, finding.severity, spender.endpoint)
-    if action is None or config.endpoint(spender.endpoint).critical or spender.usd_per_hour <= 0:
+def propose(
+    finding: Finding, spender: Spender, config: Config, over: float, below: Action | None = None
+) -> Claim | None:
+    """What to ask of an endpoint, as it stands under brakes, when the budget is `over` by USD per hour.
+
+    With `below`: what else, if that rung is out of its reach.
+    """
+    if config.endpoint(spender.endpoint).critical or spender.usd_per_hour <= 0:
         return None
+    for action in policy.descend(config, finding.rule, finding.severity, spender.endpoint):
+        if below is not None and RUNGS[action] >= RUNGS[below]:
+            continue
+        claim = _ask(finding, spender, config, (action, over))
+        if claim is not None:
+            return claim
+    return None
+
+
+def _ask(finding: Finding, spender: Spender, config: Config, asked: tuple[Action, float]) -> Claim | None:
+    action, over = asked
     if action is Action.THROTTLE:
         return _throttle(finding, spender, over)
+    is_meant = spender.expensive is not False or policy.is_own(config, finding.rule, spender.endpoint)
+    if not is_meant or (over <= DUST and spender.expensive is not True):
+        return None
     if action is Action.OVERFLOW:
         return _overflow(finding, spender, config)
     return _claim(finding, spender, (action, {}), spender.usd_per_hour)
@@ -59,7 +81,7 @@ def under(spender: Spender, brakes: Sequence[Brake]) -> Spender:
 
 def _relief(spender: Spender, brake: Brake) -> float:
     if brake.command.action is Action.OVERFLOW:
-        return brake.command.cost.saves_usd_per_hour or 0.0
+        return min(brake.command.cost.saves_usd_per_hour or 0.0, spender.usd_per_hour)
     return spender.usd_per_hour - under(spender, [brake]).usd_per_hour
 
 
@@ -71,23 +93,32 @@ def _throttle(finding: Finding, spender: Spender, over: float) -> Claim | None:
     return _claim(finding, spender, (Action.THROTTLE, {"max_replicas": cap}), saves)
 
 
-def _overflow(finding: Finding, spender: Spender, config: Config) -> Claim:
+def _overflow(finding: Finding, spender: Spender, config: Config) -> Claim | None:
+    """None where the cheapest provider saves nothing. Where there is none at all, safety holds the claim."""
     provider = proposals.overflow_to(spender.endpoint, config)
     cheaper = 0.0 if provider is None else spender.price_usd_per_hour - provider.price_usd_per_hour
+    if provider is not None and cheaper <= 0:
+        return None
     demand = (Action.OVERFLOW, proposals.overflow_parameters(provider))
-    return _claim(finding, spender, demand, max(0.0, cheaper) * spender.replicas)
+    return _claim(finding, spender, demand, cheaper * spender.replicas)
 
 
 def _claim(finding: Finding, spender: Spender, demand: tuple[Action, proposals.Parameters], saves: float) -> Claim:
     rate = evidence.number(finding.evidence, "rate_usd_per_hour")
     cost = Cost(
         spend_usd=proposals.usd(finding.value),
-        budget_usd=proposals.usd(finding.threshold),
+        budget_usd=proposals.usd(_told(finding, "daily_usd")),
         rate_usd_per_hour=None if rate is None else proposals.usd(rate),
         saves_usd_per_hour=proposals.usd(saves),
     )
     claim = proposals.claim(finding, spender.endpoint, demand, cost)
     return structs.replace(claim, before={"ready_replicas": spender.replicas})
+
+
+def _told(finding: Finding, name: str) -> float:
+    """An amount of the evidence; a rule that tells none has it as its threshold."""
+    amount = evidence.number(finding.evidence, name)
+    return finding.threshold if amount is None else amount
 
 
 def _resolve_below(finding: Finding, config: Config) -> float:

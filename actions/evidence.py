@@ -15,6 +15,7 @@ class Spender(NamedTuple):
     endpoint: str
     replicas: int
     price_usd_per_hour: float  # per replica
+    expensive: bool | None = None  # for its budget; None: the rule does not say
 
     @property
     def usd_per_hour(self) -> float:
@@ -59,4 +60,5 @@ def _spender(row: Mapping[str, Any]) -> Spender | None:
     price = number(row, "price_usd_per_hour")
     if not isinstance(endpoint, str) or replicas is None or price is None:
         return None
-    return Spender(endpoint, int(replicas), price)
+    expensive = row.get("expensive")
+    return Spender(endpoint, int(replicas), price, expensive if isinstance(expensive, bool) else None)

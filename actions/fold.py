@@ -25,9 +25,9 @@ from actions.control import Control, Moment, Outputs
 from actions.memory import KEPT_US, Line, Memory
 from schemas.config import Config
 from schemas.outputs import Action, Alert, Command, Finding, Mode, Severity, Status, derive_id
+from schemas.topics import CLOCK
 from schemas.units import HOUR_US, US, from_rfc3339
 
-CLOCK: Final = "clock"
 CLOCK_SUBJECT: Final = "tidegate"
 
 
@@ -162,17 +162,17 @@ class ActionFold:
         outputs: Outputs = []
         over = budget.excess(finding, self._config, self._control.braking)
         for listed in evidence.spenders(finding):
-            if over <= budget.DUST:
-                break
             spender = budget.under(listed, self._control.braking(listed.endpoint))
             claim = budget.propose(finding, spender, self._config, over)
-            if claim is None or self._is_covered(claim):
-                continue
-            held, told = self._control.claim(claim, moment)
-            outputs += told
-            if held in safety.FOR_EVERY_ENDPOINT:
-                break
-            over -= (claim.cost.saves_usd_per_hour or 0.0) if held in safety.IN_FORCE_ALL_THE_SAME else 0.0
+            while claim is not None and not self._is_covered(claim):
+                held, told = self._control.claim(claim, moment)
+                outputs += told
+                if held in safety.FOR_EVERY_ENDPOINT:
+                    return outputs
+                if held not in safety.FOR_THIS_RUNG:
+                    over -= (claim.cost.saves_usd_per_hour or 0.0) if held in safety.IN_FORCE_ALL_THE_SAME else 0.0
+                    break
+                claim = budget.propose(finding, spender, self._config, over, below=claim.action)
         return outputs
 
     def _has_claimed(self, claim: Claim) -> bool:

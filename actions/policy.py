@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from actions.brakes import RUNGS
 from schemas.config import Config, Response
 from schemas.outputs import Action, Severity
 
+NO_GROUND: Final = frozenset({"telemetry_gap"})  # rules that tell of what is not known: never a ground to act
 Ladder = Mapping[Severity, Response]
 
 SHIPPED: Final[Mapping[str, Ladder]] = {
     "request_surge": dict.fromkeys(Severity, "throttle"),
     "runaway_replicas": dict.fromkeys(Severity, "throttle"),
     "hourly_spend": {Severity.ERROR: "throttle", Severity.CRITICAL: "throttle"},
+    "daily_spend": {Severity.WARNING: "throttle", Severity.ERROR: "overflow", Severity.CRITICAL: "shutdown"},
 }
 
 
@@ -27,14 +30,32 @@ def respond(config: Config, rule: str, severity: Severity, endpoint: str) -> Act
 
     A rule without a line in the table does nothing by itself.
     """
+    if rule in NO_GROUND:
+        return None
     own = config.endpoint(endpoint).actions.get(rule)
-    chosen = _ladder(config, rule)
+    chosen = ladder(config, rule)
     if own is None:
         return _action(chosen.get(severity, "none"))
     return _action(own) if severity in _acting(rule, chosen) else None
 
 
-def _ladder(config: Config, rule: str) -> Ladder:
+def descend(config: Config, rule: str, severity: Severity, endpoint: str) -> list[Action]:
+    """What to do to the endpoint, and where that cannot be, what answers milder severities: ever lower rungs."""
+    rungs: list[Action] = []
+    for milder in reversed([each for each in Severity if each.rank <= severity.rank]):
+        action = respond(config, rule, milder, endpoint)
+        if action is not None and (not rungs or RUNGS[action] < RUNGS[rungs[-1]]):
+            rungs.append(action)
+    return rungs
+
+
+def is_own(config: Config, rule: str, endpoint: str) -> bool:
+    """Whether the response is the endpoint's own."""
+    return rule in config.endpoint(endpoint).actions
+
+
+def ladder(config: Config, rule: str) -> Ladder:
+    """The response at each severity; for an endpoint that has no word of its own."""
     shipped, chosen = SHIPPED.get(rule, {}), config.actions.get(rule)
     if chosen is None:
         return shipped

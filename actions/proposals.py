@@ -97,7 +97,37 @@ def _throttle_runaway(finding: Finding) -> Parameters | None:
     return {"max_replicas": max(1, int(finding.threshold))} if finding.value > finding.threshold else None
 
 
-THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {"runaway_replicas": _throttle_runaway}
+def _throttle_spike(finding: Finding) -> Parameters | None:
+    """As many replicas as the upper end of normal pays for; none if it is not the replicas that cost so much."""
+    high = evidence.number(finding.evidence, "high_usd_per_hour")
+    price = evidence.number(finding.evidence, "price_usd_per_hour")
+    replicas = evidence.number(finding.evidence, "replicas")
+    if high is None or replicas is None or not price:
+        return None
+    most = max(1, int(high / price))
+    return {"max_replicas": most} if most < replicas else None
+
+
+def _throttle_thrash(finding: Finding) -> Parameters | None:
+    """The lower end of the swing.
+
+    A cap ends no swing between one replica and none.
+    """
+    low = evidence.number(finding.evidence, "replicas_low")
+    return None if low is None or low < 1 else {"max_replicas": int(low)}
+
+
+def _throttle_unknown(finding: Finding) -> None:
+    """No claim: nobody knows how far, and a cap on its replicas would keep an endpoint slow, or its requests dear."""
+
+
+UNLIMITED: Final = ("cost_per_request", "error_rate", "latency", "queue_depth")  # rules that do not know how far
+THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {
+    "cost_spike": _throttle_spike,
+    "runaway_replicas": _throttle_runaway,
+    "scale_thrash": _throttle_thrash,
+    **dict.fromkeys(UNLIMITED, _throttle_unknown),
+}
 
 
 def _cost(finding: Finding, action: Action, parameters: Parameters, price: float | None) -> Cost:

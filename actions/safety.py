@@ -104,6 +104,7 @@ STAGES: Final[tuple[Stage, ...]] = (
 OPERATORS: Final[tuple[Stage, ...]] = (kill_switch, evidence_too_old, protected)  # what also stops a renewal
 
 IN_FORCE_ALL_THE_SAME: Final = frozenset({None, Held.SHADOW, Held.AWAITING_APPROVAL})
+FOR_THIS_RUNG: Final = frozenset({Held.NO_PROVIDER, Held.BLAST_RADIUS})  # a lower one may still be possible
 FOR_EVERY_ENDPOINT: Final = frozenset({Held.KILL_SWITCH, Held.EVIDENCE_TOO_OLD, Held.MAX_ACTIONS_PER_HOUR})
 
 

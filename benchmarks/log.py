@@ -16,7 +16,8 @@ from streams.broker import new_producer
 PIECE: Final = 100_000  # events encoded at a time
 BATCH_BYTES: Final = 16_384  # of a record batch: what producers are set to unless told otherwise
 SEED: Final = 1
-FAILED: Final = 0.01  # share of requests that end with status 500
+FAILED: Final = 0.005  # share of requests that end with status 500, ...
+DURATION_S: Final = 0.1  # ... and the mean time of an answer: of a fleet that is well, no rule fires
 VALUE: Final = (
     b'{"endpoint":"%s","time":%.6f,"status":%d,"duration_s":%.4f,'
     b'"region":"us-east-1","input_tokens":120,"output_tokens":300}'
@@ -61,7 +62,7 @@ def pieces(log: Log, now_s: float) -> Iterator[Piece]:
         endpoints = (place % log.endpoints if log.in_turn else rng.integers(0, log.endpoints, len(place))).tolist()
         times = (begin_s + place * (log.span_s / log.events)).tolist()
         status = np.where(rng.random(len(place)) < FAILED, 500, 200).tolist()
-        duration = rng.exponential(0.4, len(place)).tolist()
+        duration = rng.exponential(DURATION_S, len(place)).tolist()
         keys = [names[number] for number in endpoints]
         yield Piece(endpoints, keys, [VALUE % row for row in zip(keys, times, status, duration, strict=True)])
 

@@ -21,9 +21,11 @@ PER_SECOND: Final = 500  # samples
 STAGES: Final = (
     ("decode and validate", ("schemas/decode.py", "schemas/events.py", "schemas/units.py")),
     ("judge: rules, learned normals, episodes", (
-        "detectors/rules/", "detectors/normal", "detectors/tail", "detectors/episodes.py",
+        "detectors/rules/", "detectors/normal", "detectors/expectation.py", "detectors/tail", "detectors/episodes.py",
     )),
-    ("budgets and actions", ("detectors/budgets.py", "detectors/ledger.py", "actions/")),
+    ("budgets and actions", (
+        "detectors/budgets.py", "detectors/ledger.py", "detectors/account.py", "detectors/day.py", "actions/",
+    )),
     ("roll up", ("detectors/",)),
     ("write: encode, producer, checkpoints", (
         "streams/stages.py", "streams/outbox.py", "streams/facts.py", "streams/partition.py", "aiokafka/producer/",

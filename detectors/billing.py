@@ -28,6 +28,10 @@ class BillingFold:
     def position(self) -> Watermark:
         return self.watermark
 
+    def heard_us(self, budget: str) -> None:  # noqa: ARG002
+        """What it heard it has told."""
+        return
+
     def apply(self, events: Sequence[Billing], offsets: Sequence[int], logged_us: Ints) -> list[Rollup]:
         """Fold events in log order; `logged_us` is when the log took each.
 
@@ -40,7 +44,16 @@ class BillingFold:
             self.watermark.observe(time_us)
             bill = Bill(start_us, end_us, to_nano(event.cost_usd), event.estimated, event.line_id)
             rollups += [
-                Rollup(budget, BILLING, self._partition, offset, time_us, endpoint=event.endpoint, bill=bill)
+                Rollup(
+                    budget,
+                    BILLING,
+                    self._partition,
+                    offset,
+                    time_us,
+                    endpoint=event.endpoint,
+                    bill=bill,
+                    region=event.region,
+                )
                 for budget in self._config.budgets_of(event.endpoint)
             ]
         return rollups

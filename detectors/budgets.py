@@ -11,20 +11,35 @@ of the inputs may have (`max_endpoints` each), the one that was silent longest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
+from detectors.account import LARGEST, Account
+from detectors.day import Day
 from detectors.episodes import Episode, Episodes
-from detectors.ledger import LARGEST, WINDOW_US, Account, Ledger
-from detectors.rule import BudgetRule
+from detectors.fleet import Fleet, Kept
+from detectors.ledger import WINDOW_US, Ledger
+from detectors.rule import BudgetRule, FleetRule
 from schemas.config import Config
-from schemas.outputs import Finding, MoneyRollup
+from schemas.outputs import Finding, Rollup
 from schemas.recency import Heard, Marks, Recency
+from schemas.topics import is_clock
 from schemas.units import US, to_nano
 
-Key = tuple[str, str]  # budget and endpoint
+Pair = tuple[str, str]  # budget and endpoint
+
+
+class Key(NamedTuple):
+    """What a state is of: an account, or what the rules keep of its endpoint.
+
+    They are apart because an account changes with every report, and the rules' part, which is larger, seldom.
+    """
+
+    budget: str
+    endpoint: str
+    is_of_rules: bool = False
 
 
 class AccountState(Struct, array_like=True):
@@ -34,21 +49,34 @@ class AccountState(Struct, array_like=True):
     heard: Heard
 
 
+class RulesState(Struct, array_like=True):
+    """What the rules keep of an endpoint. It is dead if the endpoint was forgotten since `place`, its last hearing."""
+
+    place: int
+    kept: Kept
+
+
+States = Mapping[Key, AccountState | RulesState]
+
+
 class BudgetState(Struct, array_like=True):
     """A budget without its accounts, as plain data."""
 
     now_us: int
     upper_nano: int
+    day: Day
     asked_s: int
     sequences: dict[str, int]
     episodes: dict[str, Episode]
     rules: dict[str, msgspec.Raw]
+    kept: Kept
     marks: Marks
 
 
 class _Budget:
-    def __init__(self) -> None:
-        self.ledger = Ledger()
+    def __init__(self, fleet: Fleet, timezone: str) -> None:
+        self.fleet = fleet
+        self.ledger = Ledger(timezone)
         self.recency: Recency[str] = Recency()
         self.sequences: dict[str, int] = {}  # "source/partition" -> the last one taken
         self.asked_s = -1  # the second of event time at which the rules were last asked
@@ -57,14 +85,18 @@ class _Budget:
 class BudgetFold:
     """Roll-ups in, findings out."""
 
-    def __init__(self, config: Config, rules: Sequence[type[BudgetRule[Any]]]) -> None:
+    def __init__(
+        self, config: Config, rules: Sequence[type[BudgetRule[Any]]], fleet_rules: Sequence[type[FleetRule[Any]]] = ()
+    ) -> None:
         self.repeated = 0
         self._config = config
+        self._fleet_rules = fleet_rules
         self._rules = {rule.rule: rule(config) for rule in rules}
         self._episodes = {rule.rule: Episodes(rule.rule, rule.unit, of_budgets=True) for rule in rules}
         self._budgets: dict[str, _Budget] = {}
-        self._closed: dict[Key, Heard] = {}  # accounts that facts may still tell of
-        self._forgotten: set[Key] = set()
+        self._closed: dict[Pair, Heard] = {}  # accounts that facts may still tell of
+        self._forgotten: set[Pair] = set()
+        self._dead: set[Pair] = set()  # of these the rules' part alone was written again
         self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
@@ -79,32 +111,44 @@ class BudgetFold:
             for episodes in self._episodes.values():
                 episodes.open.pop(name, None)
         for name, budget in self._budgets.items():
+            budget.fleet.reconfigure(config)
             for endpoint in list(budget.ledger.prices):
                 if config.budgets[name].covers(endpoint):
                     budget.ledger.price(endpoint, self._price(endpoint))
                 else:
                     budget.ledger.close(endpoint)
+                    budget.fleet.drop(endpoint)
                     self._close((name, endpoint), budget.recency[endpoint])
+            budget.ledger.keep_days_of(config.budgets[name].timezone)
 
     @property
     def newest_us(self) -> int:
         """The largest event time of all budgets."""
         return max((budget.ledger.now_us for budget in self._budgets.values()), default=0)
 
-    def apply(self, rollup: MoneyRollup) -> list[Finding]:
+    def apply(self, rollup: Rollup) -> list[Finding]:
         """Fold one roll-up, in log order. One of a budget that the configuration does not name is passed over."""
         if rollup.budget not in self._config.budgets:
             return []
-        budget = self._budgets.setdefault(rollup.budget, _Budget())
+        budget = self._budgets.get(rollup.budget)
+        if budget is None:
+            if is_clock(rollup.source):
+                return []  # nothing was heard of it yet
+            budget = self._budgets[rollup.budget] = self._new(rollup.budget)
         source = f"{rollup.source}/{rollup.partition}"
         if rollup.seq <= budget.sequences.get(source, -1):
             self.repeated += 1
             return []
         budget.sequences[source] = rollup.seq
+        if is_clock(rollup.source):
+            return list(budget.fleet.tick(rollup, budget.ledger))
         self._enter(budget, rollup)
-        return self._ask(rollup.budget, budget)
+        return [*self._ask(rollup.budget, budget), *budget.fleet.observe(rollup, budget.ledger)]
 
-    def _enter(self, budget: _Budget, rollup: MoneyRollup) -> None:
+    def _new(self, name: str) -> _Budget:
+        return _Budget(Fleet(self._config, name, self._fleet_rules), self._config.budgets[name].timezone)
+
+    def _enter(self, budget: _Budget, rollup: Rollup) -> None:
         ledger = budget.ledger
         ledger.advance(rollup.time_us)
         self._forget_silent(rollup.budget, budget)
@@ -131,7 +175,7 @@ class BudgetFold:
                 self._forget(name, budget, endpoint)
 
     def _make_room(self, name: str, budget: _Budget) -> None:
-        partitions = {source.rpartition("/")[2] for source in budget.sequences}
+        partitions = {source.rpartition("/")[2] for source in budget.sequences if not is_clock(source)}
         most = self._config.input.max_endpoints * len(partitions)
         for endpoint in budget.recency.longest_silent(most - 1):
             self._forget(name, budget, endpoint)
@@ -141,11 +185,12 @@ class BudgetFold:
         self._closed.pop((name, endpoint), None)
         self._forgotten.add((name, endpoint))
         if endpoint in budget.ledger.prices:
-            budget.ledger.close(endpoint)
+            budget.ledger.forget(endpoint)
+        budget.fleet.drop(endpoint)
 
-    def _close(self, key: Key, heard: Heard) -> None:
-        self._forgotten.discard(key)
-        self._closed[key] = heard
+    def _close(self, pair: Pair, heard: Heard) -> None:
+        self._forgotten.discard(pair)
+        self._closed[pair] = heard
 
     def _price(self, endpoint: str) -> int:
         price = self._config.endpoint(endpoint).price_usd_per_hour
@@ -164,7 +209,11 @@ class BudgetFold:
         return [finding for finding in findings if finding is not None]
 
     def _is_due(self, rule: str, name: str, ledger: Ledger) -> bool:
-        return name in self._episodes[rule].open or self._rules[rule].is_due(name, ledger)
+        episode = self._episodes[rule].open.get(name)
+        if episode is None:
+            return self._rules[rule].is_due(name, ledger)
+        due_us = self._episodes[rule].due_us(name, self._config.rule(rule, budget=name))
+        return ledger.now_us >= due_us or self._rules[rule].is_due_again(name, ledger, episode)
 
     def _follow(self, rule: str, name: str, budget: _Budget) -> Finding | None:
         ledger = budget.ledger
@@ -174,19 +223,18 @@ class BudgetFold:
 
     # -- state -----------------------------------------------------------------------------------------------------
 
-    def changed(self) -> dict[Key, AccountState | None]:
-        """The accounts, by budget and endpoint, that changed since the last call; None: it is forgotten."""
-        changed: dict[Key, AccountState | None] = dict.fromkeys(sorted(self._forgotten))
-        changed |= {key: AccountState(None, heard) for key, heard in sorted(self._closed.items())}
-        self._forgotten.clear()
-        self._closed.clear()
-        changed |= {
-            (name, endpoint): AccountState(budget.ledger.accounts[endpoint], budget.recency[endpoint])
-            for name, budget in self._budgets.items()
-            for endpoint in sorted(budget.ledger.changed)
-        }
-        for budget in self._budgets.values():
-            budget.ledger.changed.clear()
+    def changed(self) -> dict[Key, AccountState | RulesState | None]:
+        """The states that changed since the last call; None: it is forgotten."""
+        changed: dict[Key, AccountState | RulesState | None] = {}
+        changed |= {Key(*pair): None for pair in sorted(self._forgotten)}
+        changed |= {Key(*pair, is_of_rules=True): None for pair in sorted(self._forgotten | self._dead)}
+        for pair, heard in sorted(self._closed.items()):
+            changed[Key(*pair)] = AccountState(None, heard)
+            changed[Key(*pair, is_of_rules=True)] = RulesState(heard.place, Kept())
+        for pending in (self._forgotten, self._dead, self._closed):
+            pending.clear()
+        for name, budget in self._budgets.items():
+            changed |= _changed_of(name, budget)
         return changed
 
     def budgets(self) -> dict[str, BudgetState]:
@@ -194,29 +242,36 @@ class BudgetFold:
         return {name: self._state(name, budget) for name, budget in self._budgets.items()}
 
     def _state(self, name: str, budget: _Budget) -> BudgetState:
+        day = budget.ledger.day
         return BudgetState(
             budget.ledger.now_us,
             min(budget.ledger.upper_nano, LARGEST),  # a bound this high says no more than that one must look
+            structs.replace(day, upper_nano=min(day.upper_nano, LARGEST)),
             budget.asked_s,
             dict(budget.sequences),
             {rule: episodes.open[name] for rule, episodes in self._episodes.items() if name in episodes.open},
             {n: msgspec.Raw(msgspec.msgpack.encode(rule.snapshot(name))) for n, rule in self._rules.items()},
+            budget.fleet.kept(),
             budget.recency.marks,
         )
 
-    def restore(self, budgets: Mapping[str, BudgetState], accounts: Mapping[Key, AccountState]) -> None:
+    def restore(self, budgets: Mapping[str, BudgetState], states: States) -> None:
         """Become the fold that these were taken from. Called once, when new."""
         for name, state in budgets.items():
             if name in self._config.budgets:
                 self._restore(name, state)
         by_budget: dict[str, dict[str, AccountState]] = {name: {} for name in self._budgets}
-        for (name, endpoint), kept in accounts.items():
-            by_budget.setdefault(name, {})[endpoint] = kept
+        for key, kept in states.items():
+            if isinstance(kept, AccountState):
+                by_budget.setdefault(key.budget, {})[key.endpoint] = kept
         for name, own in by_budget.items():
             if name in self._budgets:
                 self._adopt(name, self._budgets[name], own)
             else:
                 self._leave(name, own)
+        for key, kept in states.items():
+            if isinstance(kept, RulesState):
+                self._adopt_rules(key, kept)
 
     def _adopt(self, name: str, budget: _Budget, accounts: Mapping[str, AccountState]) -> None:
         heard = {endpoint: kept.heard for endpoint, kept in accounts.items()}
@@ -231,6 +286,14 @@ class BudgetFold:
                 self._closed[name, endpoint] = kept.heard
         budget.ledger.mind()
 
+    def _adopt_rules(self, key: Key, state: RulesState) -> None:
+        budget = self._budgets.get(key.budget)
+        is_alive = budget is not None and state.place > budget.recency.marks.forgotten
+        if budget is not None and is_alive and key.endpoint in budget.ledger.accounts:
+            budget.fleet.adopt(key.endpoint, state.kept)
+        elif not is_alive:
+            self._dead.add((key.budget, key.endpoint))
+
     def _leave(self, name: str, accounts: Mapping[str, AccountState]) -> None:
         """The budget is not there any more: first its accounts are closed; at the restart after, nothing needs them."""
         for endpoint, kept in accounts.items():
@@ -240,9 +303,11 @@ class BudgetFold:
                 self._closed[name, endpoint] = kept.heard
 
     def _restore(self, name: str, state: BudgetState) -> None:
-        budget = self._budgets[name] = _Budget()
+        budget = self._budgets[name] = self._new(name)
         budget.recency.marks = state.marks
-        budget.ledger.now_us, budget.ledger.upper_nano = state.now_us, state.upper_nano
+        budget.fleet.restore(state.kept)
+        ledger = budget.ledger
+        ledger.now_us, ledger.upper_nano, ledger.day = state.now_us, state.upper_nano, state.day
         budget.asked_s, budget.sequences = state.asked_s, state.sequences
         for rule, kept in state.rules.items():
             if rule in self._rules:
@@ -250,3 +315,13 @@ class BudgetFold:
         for rule, episode in state.episodes.items():
             if rule in self._episodes:
                 self._episodes[rule].open[name] = episode
+
+
+def _changed_of(name: str, budget: _Budget) -> States:
+    """What changed in a budget since the last call."""
+    ledger, fleet, recency = budget.ledger, budget.fleet, budget.recency
+    of_rules = sorted(fleet.changed() & ledger.accounts.keys())
+    accounts = {Key(name, e): AccountState(ledger.accounts[e], recency[e]) for e in sorted(ledger.changed)}
+    ledger.changed.clear()
+    rules = {Key(name, e, is_of_rules=True): RulesState(recency[e].place, fleet.kept_of(e)) for e in of_rules}
+    return {**accounts, **rules}

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
-from detectors.steps import DAY_HOURS, DAY_S, HOUR_S, warm_steps
+from detectors.memory import DAY_HOURS, DAY_S, HOUR_S, warm_steps
 from detectors.surprise import SurpriseState
 from detectors.tail import Tail
 

@@ -14,7 +14,7 @@ import math
 from typing import Any, NamedTuple
 
 from detectors.expectation import ACCEPT_S, LIMIT, Expectation, NormalState
-from detectors.steps import WARM_STEPS
+from detectors.memory import WARM_STEPS
 from detectors.surprise import Surprise
 
 __all__ = ["ACCEPT_S", "LIMIT", "WARM_STEPS", "Judgement", "LearnedNormal", "NormalState"]

@@ -16,7 +16,7 @@ import numpy as np
 
 from detectors import expectation
 from detectors.expectation import BAND_P, Band, Expectation, NormalState, Usual, description
-from detectors.steps import DAY_HOURS, HOUR_S, warm_steps
+from detectors.memory import DAY_HOURS, HOUR_S, warm_steps
 from detectors.surprise import SurpriseState
 from detectors.surprise_bank import SurpriseBank
 from detectors.table import Flags, Floats, Ints, Rows, Table
@@ -44,6 +44,7 @@ class Expected(NamedTuple):
     expected: Floats
     high: Floats
     warm: Flags
+    low: Floats
 
 
 class Judgements(NamedTuple):
@@ -96,12 +97,13 @@ class NormalBank:
         if self._surprise is not None:
             self._surprise.keep(numbers)
 
-    def expect(self, numbers: Ints) -> Expected:
-        """What these series should be at the time of their last step."""
+    def expect(self, numbers: Ints, time_s: float | None = None) -> Expected:
+        """What these series should be at a time; None: at that of their last step."""
         rows = self._table.take(numbers)
-        expected, scale = _band(rows, _experts(rows))
-        high = expected + scale * _reach(rows, "upper")
-        return Expected(expected, high, rows["steps"] >= self._warm_steps)
+        if time_s is not None:
+            self._enter(rows, numbers, time_s)
+        expected, low, high = _limits(rows, *_band(rows, _experts(rows)))
+        return Expected(expected, high, rows["steps"] >= self._warm_steps, low)
 
     def update(self, numbers: Ints, time_s: float, values: Floats, teach: Flags) -> None:
         """`LearnedNormal.update` for each of these series; the values are finite."""
@@ -133,7 +135,8 @@ class NormalBank:
     ) -> tuple[Floats, Floats, Floats, Floats, Flags]:
         rows = self._table.take(numbers)
         values = np.minimum(expectation.LIMIT, np.maximum(-expectation.LIMIT, values))
-        self._enter(rows, numbers, time_s, values)
+        self._enter(rows, numbers, time_s)
+        _begin(rows, values)
         warm = rows["steps"] >= self._warm_steps
         score = self._scores(rows, numbers, time_s, values, teach) if judge or self._surprise is not None else values
         experts = _experts(rows)
@@ -160,7 +163,8 @@ class NormalBank:
         scores = self._surprise.update(numbers, time_s, values, rows["now"], rows["nonnegative"], teach)
         return np.where(rows["steps"] >= self._warm_steps, scores, 0.0)
 
-    def _enter(self, rows: Rows, numbers: Ints, time_s: float, values: Floats) -> None:
+    def _enter(self, rows: Rows, numbers: Ints, time_s: float) -> None:
+        """What is known of that time is from earlier visits."""
         hour = int(time_s // HOUR_S)
         entered = np.flatnonzero(rows["hour"] != hour)
         if len(entered):
@@ -170,11 +174,6 @@ class NormalBank:
             part = (time_s - hour * HOUR_S) / HOUR_S - 0.5
             at, other = rows["at"], rows["before" if part < 0 else "after"]
             rows["now"] = np.where(np.isnan(other), at, at + (other - at) * abs(part))
-        first = np.flatnonzero(rows["steps"] == 0)
-        if len(first):
-            now = rows["now"][first]
-            rows["level"][first] = values[first]
-            rows["season"][first] = np.where(np.isnan(now), values[first], now)
 
     def _enter_hour(self, rows: Rows, numbers: Ints, entered: Ints, hour: int) -> None:
         going_on = rows["hour"][entered] == hour - 1
@@ -299,6 +298,15 @@ def _row(state: NormalState) -> tuple[Any, ...]:
     averages = (state.level, state.season, *state.recent, state.variance)
     flags = (state.steps, state.side_steps, state.hour, state.nonnegative)
     return (*flags, *averages, *state.errors, *usual, *tails)
+
+
+def _begin(rows: Rows, values: Floats) -> None:
+    """The first value of a series is its first level."""
+    first = np.flatnonzero(rows["steps"] == 0)
+    if len(first):
+        now = rows["now"][first]
+        rows["level"][first] = values[first]
+        rows["season"][first] = np.where(np.isnan(now), values[first], now)
 
 
 def _experts(rows: Rows) -> Experts:

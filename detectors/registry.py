@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from detectors import rules
-from detectors.rule import BudgetRule, RequestRule, Rule, ScalingRule
+from detectors.rule import BudgetRule, FleetRule, HistoryRule, RequestRule, Rule, ScalingRule
 from schemas.config import RuleSettings
 
 AnyRule = type[Rule[Any]]
@@ -39,10 +39,20 @@ def request_rules() -> list[type[RequestRule[Any]]]:
 
 
 def scaling_rules() -> list[type[ScalingRule[Any]]]:
-    """The rules over scaling events, by name."""
+    """The rules over single scaling events, by name."""
     return [kind for kind in RULES.values() if issubclass(kind, ScalingRule)]
+
+
+def history_rules() -> list[type[HistoryRule[Any, Any]]]:
+    """The rules over the history of an endpoint's replicas, by name."""
+    return [kind for kind in RULES.values() if issubclass(kind, HistoryRule)]
 
 
 def budget_rules() -> list[type[BudgetRule[Any]]]:
     """The rules over budgets, by name."""
     return [kind for kind in RULES.values() if issubclass(kind, BudgetRule)]
+
+
+def fleet_rules() -> list[type[FleetRule[Any]]]:
+    """The rules over the endpoints of a budget, by name."""
+    return [kind for kind in RULES.values() if issubclass(kind, FleetRule)]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from schemas.events import Scaling
+from schemas.units import US
+
+HOLD_US: Final = 600 * US  # for so long a report stands for what nobody reported since; after that nothing is known
 
 
 class Report(Struct, frozen=True, array_like=True, order=True):
@@ -18,6 +23,20 @@ class Report(Struct, frozen=True, array_like=True, order=True):
     state: str = ""
     region: str = ""
     instance: str = ""
+    utilization: float = -1.0  # -1: not reported
+    cold_start: bool = False
+
+    @property
+    def replicas(self) -> int:
+        """What there is or shall be: a replica that starts costs money, too, and so does one that is to go."""
+        return max(self.ready_replicas, self.target_replicas)
+
+    @property
+    def scaling(self) -> dict[str, int]:
+        """The scaling to put back, as far as it was reported."""
+        known = {"ready_replicas": self.ready_replicas, "target_replicas": self.target_replicas}
+        known |= {"min_replicas": self.min_replicas, "max_replicas": self.max_replicas}
+        return {name: number for name, number in known.items() if number >= 0}
 
 
 def to_report(event: Scaling, at_us: int) -> Report:
@@ -31,4 +50,6 @@ def to_report(event: Scaling, at_us: int) -> Report:
         event.state or "",
         event.region or "",
         event.instance or "",
+        -1.0 if event.utilization is None else event.utilization,
+        event.cold_start,
     )

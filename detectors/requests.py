@@ -1,9 +1,12 @@
-"""The endpoint stage over one partition of requests: roll up, learn, and find surges.
+"""The endpoint stage over one partition of requests: roll up, learn, and find what is wrong.
 
-A rule fires at the request that crosses, and a second closes at the request that moves the watermark past it, so that
-nothing depends on where a batch began or ended. Yet hardly any request crosses anything. So a batch is cut only where
-thresholds may move; of such a span the rules say at once whether any endpoint could cross within it. Mostly none can:
-all its requests are counted together, and then its seconds are closed. Else the span is taken second by second.
+A rule may fire at the request that crosses, and a second closes at the request that moves the watermark past it, so
+that nothing depends on where a batch began or ended. Yet hardly any request crosses anything. So a batch is cut only
+where thresholds may move; of such a span the rules say at once whether any endpoint could cross within it. Mostly none
+can: all its requests are counted together, and then its seconds are closed. Else it is taken second by second.
+
+Most rules are about windows of time, and decide when a second closes (`windows.py`). Once an episode is open it is
+looked at when its rule sees a change, and when an update is due.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from msgspec import Struct
 
 from detectors.episodes import Episode, Episodes
 from detectors.rollup import COLUMNS, Cell, RequestColumns, Ring, to_columns
-from detectors.rule import Crossing, RequestRule
+from detectors.rule import MINUTE_S, Crossing, RequestRule
 from detectors.table import Flags, Ints, Table
 from detectors.watermark import Watermark, cuts, spans
 from schemas.config import Config
@@ -29,7 +32,6 @@ from schemas.units import US
 
 Emitted = Finding | Rollup
 Requests = dict[str, tuple[int, int]]  # endpoint -> how many, and how many of them failed
-MINUTE_S: Final = 60
 ROLLUP_ENDPOINTS: Final = 2000  # in one record: with the longest names it stays below Kafka's megabyte
 ROLLUP_PARTS: Final = 1000  # records of one second at most: two million endpoints in a partition
 
@@ -38,6 +40,9 @@ AT_ONCE: Final = 500  # states that are made together for a checkpoint, while no
 ROW: Final = np.dtype([("heard_s", "i8"), ("place", "i8"), ("dirty", "?"), ("minute", "i8", len(COLUMNS))])
 """Of an endpoint: the newest second when it was last heard of, and the place of that among all that was heard; whether
 its state changed since the last checkpoint; what it counted in the open minute."""
+
+HEEDED: Final = np.dtype([("silent", "?"), ("due_us", "f8")])
+"""Of an endpoint and a rule; `silent`: no episode is open; `due_us`: when an open one has news though nothing moves."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
@@ -76,7 +81,8 @@ class RequestFold:
         self._config, self._partition = config, partition
         lateness_s = int(config.input.lateness)
         self.watermark = Watermark(lateness_s)
-        self._reach_s = reach_s = max((rule.reach_s(config) for rule in rules), default=0)
+        reach_s = max((rule.reach_s(config) for rule in rules), default=0)
+        self._memory_s = max((rule.memory_s(config) for rule in rules), default=0)
         self._steps_s = {MINUTE_S, *(rule.step_s(config) for rule in rules)}
         self._ring = Ring(lateness_s + reach_s + min(self._steps_s) + 2)  # a span lasts no longer than a step
         self._rules = {rule.rule: rule(config, self._ring) for rule in rules}
@@ -84,7 +90,7 @@ class RequestFold:
         self._numbers = Numbers()
         self._names: list[str] = []
         self._table = Table(ROW, (0, -1, False, 0))
-        self._silent: dict[str, Flags] = {rule.rule: np.zeros(0, dtype=np.bool_) for rule in rules}
+        self._heeded = {rule.rule: Table(HEEDED, (True, 0)) for rule in rules}
         self._members: dict[str, Flags] = {}  # budget -> whether it covers an endpoint, by its number
         self._marks = Marks()
         self._gone: set[str] = set()  # forgotten since the last checkpoint
@@ -95,6 +101,7 @@ class RequestFold:
         for name, rule in self._rules.items():
             rule.reconfigure(config)
             self._episodes[name].config_version = config.version
+            self._heeded[name].rows["due_us"] = 0
         self._members = {budget: self._covered(budget, self._names) for budget in config.budgets}
 
     def apply(self, events: Sequence[Request], time_us: Ints) -> list[Emitted]:
@@ -150,7 +157,7 @@ class RequestFold:
 
     def _is_silent(self) -> bool:
         """Whether no window holds a request and no episode is open: then nothing happens before the next step ends."""
-        no_request = self.watermark.open_from > self._ring.newest + self._reach_s
+        no_request = self.watermark.open_from > self._ring.newest + self._memory_s
         return no_request and not any(episodes.open for episodes in self._episodes.values())
 
     def _next_step(self, second: int) -> int:
@@ -164,6 +171,8 @@ class RequestFold:
 
     def _count(self, columns: RequestColumns, newest: Ints) -> None:
         self._ring.count(columns)
+        for rule in self._rules.values():
+            rule.count(columns)
         self._hear(columns.endpoint, newest)
 
     def _hear(self, numbers: Ints, second: Ints | int) -> None:
@@ -178,14 +187,14 @@ class RequestFold:
         crossings = [
             (crossing, name)
             for name, rule in self._rules.items()
-            for crossing in rule.observe(columns, self._silent[name])
+            for crossing in rule.observe(columns, self._heeded[name].rows["silent"])
         ]
         for crossing, name in sorted(crossings, key=lambda found: (found[0].position, found[1])):
             yield self._open(name, crossing, int(columns.time_us[crossing.position]))
 
     def _open(self, rule: str, crossing: Crossing, at_us: int) -> Finding:
         endpoint = self._names[crossing.endpoint]
-        self._silent[rule][crossing.endpoint] = False
+        self._heeded[rule].rows[crossing.endpoint] = (False, 0)
         return self._episodes[rule].begin(endpoint, at_us, crossing.reading)
 
     # -- a second closes -------------------------------------------------------------------------------------------
@@ -198,22 +207,31 @@ class RequestFold:
         ends_minute = (second + 1) % MINUTE_S == 0
         yield from self._minute(second) if ends_minute else self._rollups(second, active)
         for name, rule in self._rules.items():
-            self._table.rows["dirty"] |= rule.close(second, self._silent[name])
-            episodes = self._episodes[name]
-            due = {self._names[i] for i in rule.firing().tolist()} | set(episodes.open)
-            for endpoint in sorted(due):
+            self._table.rows["dirty"][rule.close(second, self._heeded[name].rows["silent"])] = True
+            for endpoint in sorted(self._names[number] for number in self._due(name, second).tolist()):
                 finding = self._follow(name, endpoint, second)
                 if finding is not None:
                     yield finding
         if ends_minute:
             self._forget(second)
 
+    def _due(self, name: str, second: int) -> Ints:
+        """Whose reading makes a difference: who fires without an open episode, and whose episode has news."""
+        rule, heeded = self._rules[name], self._heeded[name].rows
+        firing = rule.firing()
+        if not self._episodes[name].open:
+            return firing
+        known = np.flatnonzero(~heeded["silent"])
+        news = known[rule.moved(known) | (heeded["due_us"][known] <= (second + 1) * US)]
+        return np.concatenate([firing[heeded["silent"][firing]], news])
+
     def _follow(self, rule: str, endpoint: str, second: int) -> Finding | None:
         number, episodes = self._numbers[endpoint], self._episodes[rule]
         span = (second * US, (second + 1) * US)
         settings = self._config.rule(rule, endpoint)
         finding = episodes.follow(endpoint, span, self._rules[rule].read(number), settings)
-        self._silent[rule][number] = endpoint not in episodes.open
+        is_open = endpoint in episodes.open
+        self._heeded[rule].rows[number] = (not is_open, episodes.due_us(endpoint, settings) if is_open else 0)
         self._table.rows["dirty"][number] = True
         return finding
 
@@ -238,6 +256,11 @@ class RequestFold:
         self._table.rows["dirty"] |= counted
         minute[:] = 0
 
+    def heard_us(self, budget: str) -> int | None:
+        """The end of the second in which the newest request of a budget came, told or not; None: there was none."""
+        heard = self._table.rows["heard_s"][np.flatnonzero(self._members[budget])]
+        return (int(heard.max()) + 1) * US if len(heard) else None
+
     def _rollup(self, budget: str, second: int, part: int = 0, requests: Requests | None = None) -> Rollup:
         seq = second * ROLLUP_PARTS + part
         return Rollup(budget, REQUESTS, self._partition, seq, (second + 1) * US, requests=requests)
@@ -256,7 +279,7 @@ class RequestFold:
         self._table.add(len(endpoints))
         for name, rule in self._rules.items():
             rule.add(endpoints)
-            self._silent[name] = np.append(self._silent[name], np.ones(len(endpoints), dtype=np.bool_))
+            self._heeded[name].add(len(endpoints))
         for budget, members in self._members.items():
             self._members[budget] = np.append(members, self._covered(budget, endpoints))
 
@@ -295,7 +318,7 @@ class RequestFold:
         self._table.keep(numbers)
         for name, rule in self._rules.items():
             rule.keep(numbers)
-            self._silent[name] = self._silent[name][numbers]
+            self._heeded[name].keep(numbers)
         self._members = {budget: members[numbers] for budget, members in self._members.items()}
 
     # -- state -----------------------------------------------------------------------------------------------------
@@ -345,7 +368,7 @@ class RequestFold:
         for number, (name, state) in enumerate(living):
             for kind in state.episodes.keys() & self._rules.keys():  # a rule that is gone takes its episodes with it
                 self._episodes[kind].open[name] = state.episodes[kind]
-                self._silent[kind][number] = False
+                self._heeded[kind].rows[number] = (False, 0)
         for kind, rule in self._rules.items():
             known = [number for number, (_, state) in enumerate(living) if kind in state.rules]
             rule.restore(numbers[known], [living[number][1].rules[kind] for number in known])

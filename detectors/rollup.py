@@ -12,12 +12,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from detectors.table import Flags, Ints
+from detectors.table import Flags, Floats, Ints
 from schemas.events import Request
 from schemas.units import US
 
 COLUMNS: Final = ("count", "errors")
 COUNT: Final = 0
+ERRORS: Final = 1
 SERVER_ERROR: Final = 500  # the lowest HTTP status that counts as an error
 FIRST_CAPACITY: Final = 64
 
@@ -25,15 +26,27 @@ Cell = list[int]  # a second, and what one endpoint counted in it: [second, *COL
 
 
 class RequestColumns(NamedTuple):
-    """Requests as columns of one length: who, when, and the numbers of `COLUMNS` ([len(COLUMNS), n])."""
+    """Requests as columns of one length: who, when, and the numbers of `COLUMNS` ([len(COLUMNS), n]).
+
+    `duration_s` and `queue_depth` are what each row reported, NaN where it did not; None if no row of a batch did.
+    """
 
     endpoint: Ints  # number of the endpoint in its partition
     time_us: Ints
     second: Ints
     numbers: Ints
+    duration_s: Floats | None = None
+    queue_depth: Floats | None = None
 
-    def at(self, rows: slice | Flags) -> RequestColumns:
-        return RequestColumns(self.endpoint[rows], self.time_us[rows], self.second[rows], self.numbers[:, rows])
+    def at(self, rows: slice | Flags | Ints) -> RequestColumns:
+        return RequestColumns(
+            self.endpoint[rows],
+            self.time_us[rows],
+            self.second[rows],
+            self.numbers[:, rows],
+            None if self.duration_s is None else self.duration_s[rows],
+            None if self.queue_depth is None else self.queue_depth[rows],
+        )
 
 
 def to_columns(events: Sequence[Request], endpoint: Ints, time_us: Ints) -> RequestColumns:
@@ -42,8 +55,15 @@ def to_columns(events: Sequence[Request], endpoint: Ints, time_us: Ints) -> Requ
     counts = [e.count for e in events]
     numbers[COUNT] = 1 if counts.count(1) == len(counts) else counts  # mostly 1, and looking costs a tenth
     status = np.array([e.status for e in events], dtype=np.int64)
-    np.multiply(numbers[COUNT], status >= SERVER_ERROR, out=numbers[1])
-    return RequestColumns(endpoint, time_us, time_us // US, numbers)
+    np.multiply(numbers[COUNT], status >= SERVER_ERROR, out=numbers[ERRORS])
+    durations, depths = _reported([e.duration_s for e in events]), _reported([e.queue_depth for e in events])
+    return RequestColumns(endpoint, time_us, time_us // US, numbers, durations, depths)
+
+
+def _reported(values: Sequence[float | None]) -> Floats | None:
+    if values and values[0] is None and values.count(None) == len(values):  # whoever reports mostly does it always
+        return None
+    return np.array(values, dtype=np.float64)  # None becomes NaN
 
 
 class Ring:

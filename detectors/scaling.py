@@ -2,9 +2,13 @@
 
 There are few scaling events (a collector polls every few seconds), so they are taken one at a time.
 
+A rule over single reports (`ScalingRule`) fires at once; one over the past (`HistoryRule`) is given what a second has
+when that closes (`history.py`), and asked then.
+
 Forgotten is, at the next event of the partition, an endpoint of which nothing was heard for `forget_after`, and which
 has no open episode; and, when a new one comes and there are `max_endpoints`, the one that was silent longest. All that
-is lost is what it reported last, the `before` of the evidence of its next episode. Money does not depend on it.
+is lost is what it reported last, the `before` of the evidence of its next episode: the past is void after an hour of
+silence anyway. Money does not depend on it.
 """
 
 from __future__ import annotations
@@ -13,11 +17,12 @@ from bisect import bisect_right, insort
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from detectors.episodes import Episode, Episodes, Reading
+from detectors.history import Histories
 from detectors.report import Report, to_report
-from detectors.rule import ScalingRule
+from detectors.rule import HistoryRule, ScalingRule
 from detectors.table import Ints
 from detectors.watermark import Watermark
 from schemas.config import Config
@@ -27,15 +32,17 @@ from schemas.recency import Heard, Marks, Recency
 from schemas.topics import SCALING
 from schemas.units import US
 
+MINUTE_US: Final = 60 * US
 LONGEST_GAP_S: Final = 3600  # of silence that is gone through second by second, for updates of what is open
 
 
 class ScalingState(Struct, array_like=True):
-    """One endpoint as plain data: what it reported since just before the first open second, and its episodes."""
+    """One endpoint as plain data: what it reported since just before the first open second, its episodes, its past."""
 
     reports: list[Report]
     episodes: dict[str, Episode]
     heard: Heard
+    rules: dict[str, Raw]
 
 
 class ScalingPosition(Struct, array_like=True):
@@ -51,11 +58,17 @@ class ScalingFold:
     `late` counts those that came after their second had closed: too late for a finding, not too late for the money.
     """
 
-    def __init__(self, config: Config, partition: int, rules: Sequence[type[ScalingRule[Any]]]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        partition: int,
+        rules: Sequence[type[ScalingRule[Any] | HistoryRule[Any, Any]]],
+    ) -> None:
         self.late = 0
         self._config, self._partition = config, partition
         self.watermark = Watermark(int(config.input.lateness))
-        self._rules = {rule.rule: rule(config) for rule in rules}
+        self._rules = {rule.rule: rule(config) for rule in rules if issubclass(rule, ScalingRule)}
+        self._histories = Histories({rule.rule: rule(config) for rule in rules if issubclass(rule, HistoryRule)})
         self._episodes = {rule.rule: Episodes(rule.rule, rule.unit) for rule in rules}
         self._reports: dict[str, list[Report]] = {}
         self._recency: Recency[str] = Recency()
@@ -68,9 +81,9 @@ class ScalingFold:
         self._config = config
         self._budgets.clear()
         self._is_news = True
-        for name, rule in self._rules.items():
+        for rule in (*self._rules.values(), *self._histories.rules.values()):
             rule.reconfigure(config)
-            self._episodes[name].config_version = config.version
+            self._episodes[rule.rule].config_version = config.version
 
     def apply(self, events: Sequence[Scaling], time_us: Ints, offsets: Sequence[int]) -> list[Finding | Rollup]:
         """Fold events in log order; `offsets` are their places in the log."""
@@ -84,6 +97,10 @@ class ScalingFold:
             else:
                 emitted += self._take(event.endpoint, to_report(event, at_us))
         return emitted
+
+    def heard_us(self, budget: str) -> None:  # noqa: ARG002
+        """What it heard it has told."""
+        return
 
     def _rollups(self, event: Scaling, at_us: int, offset: int) -> Iterator[Rollup]:
         endpoint = event.endpoint
@@ -101,6 +118,7 @@ class ScalingFold:
                 at_us,
                 endpoint=endpoint,
                 replicas=event.ready_replicas,
+                region=event.region,
             )
 
     def _take(self, endpoint: str, report: Report) -> Iterator[Finding]:
@@ -110,6 +128,7 @@ class ScalingFold:
         insort(history, report)
         place = bisect_right(history, report)
         before = history[place - 2] if place > 1 else None
+        self._histories.expect(endpoint, report)
         self._hear(endpoint)
         for name, rule in self._rules.items():
             if endpoint not in self._episodes[name].open:
@@ -134,6 +153,7 @@ class ScalingFold:
         self._recency.forget(endpoint)
         del self._reports[endpoint]
         self._budgets.pop(endpoint, None)
+        self._histories.forget(endpoint)
         for episodes in self._episodes.values():
             episodes.open.pop(endpoint, None)
         self._dirty.add(endpoint)
@@ -147,25 +167,55 @@ class ScalingFold:
         if self.watermark.open_from == 0:
             self.watermark.open_from = open_from
         end = min(open_from, self.watermark.open_from + LONGEST_GAP_S)
-        while self.watermark.open_from < end and any(episodes.open for episodes in self._episodes.values()):
-            yield from self._close_second(self.watermark.open_from)
-            self.watermark.open_from += 1
+        while (second := self._next_second()) is not None and second < end:
+            self.watermark.open_from = second
+            yield from self._close_second(second)
+            self.watermark.open_from = second + 1
         self.watermark.open_from = open_from
+
+    def _next_second(self) -> int | None:
+        """The next one whose end may have something to say."""
+        if any(episodes.open for episodes in self._episodes.values()):
+            return self.watermark.open_from
+        return self._histories.next_second()
 
     def _close_second(self, second: int) -> Iterator[Finding]:
         span = (second * US, (second + 1) * US)
-        for name, episodes in self._episodes.items():
-            for endpoint in sorted(episodes.open):
-                settings = self._config.rule(name, endpoint)
-                is_due = self._has_moved(endpoint, second) or episodes.due_us(endpoint, settings) <= span[1]
-                if is_due:
-                    self._hear(endpoint)
-                if is_due or self._is_news:
-                    self._dirty.add(endpoint)
-                    finding = episodes.follow(endpoint, span, self._read(name, endpoint, span), settings)
-                    if finding is not None:
-                        yield finding
+        reported = self._histories.close(second, self._reports)
+        self._dirty |= reported
+        for name in self._rules:
+            yield from self._follow(name, span)
+        for name in self._histories.rules:
+            yield from self._follow_history(name, span, reported)
         self._is_news = False
+
+    def _follow(self, name: str, span: tuple[int, int]) -> Iterator[Finding]:
+        """A rule over single reports: it was asked at each, and is again while an episode is open."""
+        episodes = self._episodes[name]
+        for endpoint in sorted(episodes.open):
+            settings = self._config.rule(name, endpoint)
+            is_due = self._has_moved(endpoint, span[0] // US) or episodes.due_us(endpoint, settings) <= span[1]
+            if is_due:
+                self._hear(endpoint)
+            if is_due or self._is_news:
+                self._dirty.add(endpoint)
+                finding = episodes.follow(endpoint, span, self._read(name, endpoint, span), settings)
+                if finding is not None:
+                    yield finding
+
+    def _follow_history(self, name: str, span: tuple[int, int], reported: set[str]) -> Iterator[Finding]:
+        """A rule over the past: time alone can calm it, so while an episode is open it is asked once a minute, too."""
+        episodes = self._episodes[name]
+        is_minute = span[1] % MINUTE_US == 0
+        for endpoint in sorted(reported | episodes.open.keys() if is_minute else reported):
+            if endpoint in episodes.open:
+                self._hear(endpoint)
+            elif self._histories.is_blank(name, endpoint):
+                continue
+            reading = self._histories.read(name, endpoint, self._reports[endpoint], span[1])
+            finding = episodes.follow(endpoint, span, reading, self._config.rule(name, endpoint))
+            if finding is not None:
+                yield finding
 
     def _has_moved(self, endpoint: str, second: int) -> bool:
         """Whether more than one report held in this second and the one before it."""
@@ -192,7 +242,7 @@ class ScalingFold:
         if name not in self._reports:
             return None
         episodes = {rule: e.open[name] for rule, e in self._episodes.items() if name in e.open}
-        return ScalingState(list(self._reports[name]), episodes, self._recency[name])
+        return ScalingState(list(self._reports[name]), episodes, self._recency[name], self._histories.snapshot(name))
 
     def position(self) -> ScalingPosition:
         """All that belongs to no one endpoint."""
@@ -206,6 +256,8 @@ class ScalingFold:
         for name in states.keys() - self._dirty:
             state = states[name]
             self._reports[name] = state.reports
+            waiting = [report for report in state.reports if report.time_us // US >= self.watermark.open_from]
+            self._histories.restore(name, state.rules, waiting)
             for rule, episode in state.episodes.items():
                 if rule in self._episodes:
                     self._episodes[rule].open[name] = episode

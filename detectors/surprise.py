@@ -25,7 +25,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from detectors.steps import DAY_HOURS, DAY_S, HOUR_S, MINUTE_S, rate, warm_steps
+from detectors.memory import DAY_HOURS, DAY_S, HOUR_S, MINUTE_S, rate, warm_steps
 from detectors.tail import TAIL_GAIN, TAIL_P, Tail
 
 EARLY_STEPS: Final = 4  # in which nothing is clipped

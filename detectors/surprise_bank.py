@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from detectors import surprise
-from detectors.steps import DAY_HOURS, DAY_S, HOUR_S, rate, warm_steps
+from detectors.memory import DAY_HOURS, DAY_S, HOUR_S, rate, warm_steps
 from detectors.surprise import ALPHA, LOCAL, Surprise, SurpriseState
 from detectors.table import Flags, Floats, Ints, Rows, Table
 from detectors.tail import TAIL_GAIN, TAIL_P, stretch

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
@@ -168,7 +169,11 @@ class Endpoint(Section, frozen=True):
     critical: bool | None = None
     expected_max: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
     price_usd_per_hour: Price | None = None  # per replica
+    price_as_of: date | None = None  # when somebody last looked the price up
+    model_gb: Annotated[float, Meta(gt=0, le=100_000)] | None = None  # what a replica loads before it is ready
     region: str | None = None
+    model: Pattern | None = None  # endpoints of one model are compared with each other
+    legal: tuple[Pattern, ...] | None = None  # regions where it may run; none are named: anywhere
     mode: Mode | None = None
     actions: Mapping[str, Response] = field(default_factory=dict)  # rule -> what to do, before the global one
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)  # rule -> settings, before the global ones
@@ -181,6 +186,24 @@ class Budget(Section, frozen=True):
     endpoints: Annotated[tuple[Pattern, ...], Meta(min_length=1)]
     timezone: str = "UTC"
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
+
+    def covers(self, endpoint: str) -> bool:
+        return any(fnmatchcase(endpoint, pattern) for pattern in self.endpoints)
+
+
+class Schedule(Section, frozen=True, rename={"for_": "for"}):
+    """A planned launch: from each moment that `cron` names, `for` so long, more is expected of these endpoints.
+
+    Meanwhile replicas up to `expected_max` are no runaway, and `expected_ratio` times the normal is what is normal;
+    the normal itself learns nothing. `for` is a word of Python's, so in code it is `for_`.
+    """
+
+    cron: Pattern  # five fields: minute, hour, day of the month, month, day of the week
+    for_: Lasting
+    endpoints: Annotated[tuple[Pattern, ...], Meta(min_length=1)] = ("*",)
+    expected_max: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    expected_ratio: Annotated[float, Meta(ge=1, le=1000)] | None = None
+    timezone: str = "UTC"
 
     def covers(self, endpoint: str) -> bool:
         return any(fnmatchcase(endpoint, pattern) for pattern in self.endpoints)
@@ -228,6 +251,7 @@ class Config(Section, frozen=True):
     endpoints: Mapping[str, Endpoint] = field(default_factory=dict)
     defaults: Endpoint = DEFAULT_ENDPOINT
     budgets: Mapping[str, Budget] = field(default_factory=dict)
+    schedules: tuple[Schedule, ...] = ()
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)  # every known rule, with its own Settings
     actions: Mapping[str, Response | Mapping[Severity, Response]] = field(default_factory=dict)
     overflow: Overflow = Overflow()
@@ -279,6 +303,7 @@ __all__ = [
     "Response",
     "RuleSettings",
     "Safety",
+    "Schedule",
     "Seconds",
     "Secret",
     "Section",

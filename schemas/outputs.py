@@ -165,11 +165,15 @@ class Bill(Struct, frozen=True):
     line_id: str | None
 
 
-class MoneyRollup(Struct, frozen=True, omit_defaults=True):
-    """What a roll-up says of money: a scaling event as `replicas`, a billing event as `bill`; and the time.
+class Rollup(Struct, frozen=True, omit_defaults=True):
+    """One step in the life of one budget, as one partition of one input topic saw it.
 
-    Within (`source`, `partition`) the `seq` never falls, so a reader drops what it has seen.
-    `time_us` moves the budget's clock.
+    A scaling event tells the `replicas` of an endpoint and its region, a billing event a `bill`. A second in which its
+    endpoints had requests is one roll-up; the last one of a minute tells what they were: endpoint -> [count, errors].
+
+    Within (`source`, `partition`) the `seq` never falls, so a reader drops what it has seen. `time_us` moves the
+    budget's clock; only of a source `clock/TOPIC` it is the wall clock's, and moves nothing: by then all that this
+    partition of TOPIC held was read and told, but for requests since the last full minute, which came until `heard_us`.
     """
 
     budget: str
@@ -180,16 +184,9 @@ class MoneyRollup(Struct, frozen=True, omit_defaults=True):
     endpoint: str | None = None
     replicas: int | None = None
     bill: Bill | None = None
-
-
-class Rollup(MoneyRollup, frozen=True, omit_defaults=True):
-    """One step in the life of one budget, as one partition of one input topic saw it.
-
-    A second in which its endpoints had requests is one roll-up; the last one of a minute tells what they were:
-    endpoint -> [count, errors]. These are most of the bytes; who needs only the money reads a `MoneyRollup`.
-    """
-
+    region: str | None = None
     requests: dict[str, tuple[int, int]] | None = None
+    heard_us: int | None = None
 
 
 Output = Finding | Command | Alert | Rollup

@@ -11,6 +11,7 @@ SCALING: Final = "inference.scaling.v1"
 BILLING: Final = "inference.billing.v1"
 INPUTS: Final = (REQUESTS, SCALING, BILLING)
 ROLLUPS: Final = "tidegate.rollups.v1"
+CLOCK: Final = "clock"  # rule of a finding, and begin of a roll-up's source, that tell what only the wall clock knows
 FINDINGS: Final = "control.findings.v1"
 COMMANDS: Final = "control.commands.v1"
 RESULTS: Final = "control.results.v1"
@@ -19,6 +20,25 @@ ALERTS: Final = "alerts.v1"
 STAGES: Final = (*INPUTS, ROLLUPS, FINDINGS)  # read by a stage, with a state and dead letters beside
 STATE: Final = ".state"  # suffix: snapshots of the stage that reads the topic, compacted
 DEAD_LETTERS: Final = ".dlq"  # suffix: what could not be read
+
+
+def clock_of(topic: str) -> str:
+    """The source of the roll-ups that say until when a topic was read to its end."""
+    return f"{CLOCK}/{topic}"
+
+
+def topic_of(source: str) -> str:
+    """The inverse.
+
+    >>> topic_of(clock_of(REQUESTS)) == REQUESTS
+    True
+    """
+    return source.partition("/")[2]
+
+
+def is_clock(source: str) -> bool:
+    """Whether the wall clock alone accounts for a roll-up of this source."""
+    return source.startswith(f"{CLOCK}/")
 
 
 _PLACE: Final = re.compile(r"(?P<topic>[A-Za-z0-9._-]+)/(?P<partition>\d+)@(?P<offset>\d+)", re.ASCII)

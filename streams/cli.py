@@ -31,9 +31,11 @@ from schemas.topics import BILLING, REQUESTS, SCALING
 from streams import configuration, logs, narration
 from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
+from streams.explain.command import explain_id
 from streams.lines import STDIN
 from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default
 from streams.replay import Replay
+from streams.rule_tests.command import test_app
 from streams.stages import build_stage, encode
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
@@ -50,6 +52,8 @@ app = typer.Typer(
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(test_app, name="test")
+app.command("explain")(explain_id)
 
 
 def main() -> None:
@@ -77,13 +81,15 @@ def demo(
     output: OutputForm = Output.TABLE,
     seed: Annotated[int, typer.Option(help="Of the simulated fleet: the same seed makes the same fleet.")] = 1,
 ) -> None:
-    """The whole thing, nothing to install: a real Kafka, a worker, and a fleet with three incidents.
+    """The whole thing, nothing to install: a real Kafka, a worker, and a fleet with nine incidents.
 
     Starts Apache Kafka (the first time it fetches 46 MB) and a worker, writes an
-    hour of history of 200 endpoints, then plays 45 seconds live: a 9x request
-    surge, a runaway from 3 to 40 replicas, and an hour's allowance blown. Shows
-    findings and commands as they happen, sums up, and leaves nothing behind.
-    Exits with 0 only if all three were caught, acted on and restored.
+    hour of history of 200 endpoints, then plays 50 seconds live: a 9x request
+    surge, a runaway from 3 to 40 replicas, an hour's allowance blown, a day's
+    budget at 130, 160 and 210 %, a bad release, a slow endpoint with a queue, and
+    one that sleeps and wakes all day. Shows findings and commands as they happen,
+    sums up, and leaves nothing behind. Exits with 0 only if all were caught, and
+    what was to be answered was acted on and restored.
     """
     from streams.demo.orchestrate import DemoOptions, run_demo  # noqa: PLC0415 -- Faust and Kafka: a second to import
 

@@ -17,8 +17,9 @@ from msgspec import inspect, structs
 from ruamel.yaml.nodes import Node
 
 from schemas.config import DEFAULT_ENDPOINT, Budget, Config, Endpoint, RuleSettings
-from streams.configuration_checks import check_meaning
+from streams.configuration_checks import check_meaning, unknown_timezone
 from streams.errors import ConfigError, Problem
+from streams.origins import Origins
 from streams.typed_yaml import INVALID, Handler, KeyPath, Reader, Report
 from streams.values import nearest
 from streams.yaml_lines import YamlError, compose
@@ -32,10 +33,15 @@ _NOT_DECISIVE: Final = ("kafka", "http", "receivers", "version")
 
 def load(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> Config:
     """The configuration in the file. Raises ConfigError with every problem in it."""
-    config, problems = read(path, rules, environ)
+    return load_traced(path, rules, environ)[0]
+
+
+def load_traced(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> tuple[Config, Origins]:
+    """The same, and where in the file each value of it stands."""
+    config, report = _read(path, rules, environ)
     if config is None:
-        raise ConfigError(problems)
-    return config
+        raise ConfigError(report.problems)
+    return config, Origins(str(path), report.given)
 
 
 def check(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> list[Problem]:
@@ -45,18 +51,29 @@ def check(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> list[Pr
 
 def read(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> tuple[Config | None, list[Problem]]:
     """The configuration, None if there are errors; and every problem, warnings too."""
+    config, report = _read(path, rules, environ)
+    return config, report.problems
+
+
+def _read(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> tuple[Config | None, Report]:
     file = Path(path)
     report = Report(str(path))
-    root = _root(file, report)
+    root = document(file, report, "not found; name the file with --config FILE or in TIDEGATE_CONFIG")
     if report.has_error():
-        return None, report.problems
+        return None, report
+    return build(root, Reader(report, environ, file.parent), rules), report
+
+
+def build(root: Node | None, reader: Reader, rules: Rules) -> Config | None:
+    """The configuration in a mapping, None if there are errors; `reader.report` has every problem."""
+    report = reader.report
     try:
-        config = _Builder(Reader(report, environ, file.parent), rules).config(root)
+        config = _Builder(reader, rules).config(root)
     except RecursionError:  # an alias that contains itself
         report.error((), "nested too deeply")
-        return None, report.problems
+        return None
     check_meaning(config, report)
-    return None if report.has_error() else config, report.problems
+    return None if report.has_error() else config
 
 
 def defaults(rules: Rules) -> Config:
@@ -80,11 +97,12 @@ def _untouched(node: Node, _: KeyPath) -> Node:
     return node
 
 
-def _root(file: Path, report: Report) -> Node | None:
+def document(file: Path, report: Report, missing: str) -> Node | None:
+    """The root of a file's YAML; `missing` is what to say if there is no such file."""
     try:
         return compose(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        report.error((), "not found; name the file with --config FILE or in TIDEGATE_CONFIG")
+        report.error((), missing)
     except OSError as error:
         report.error((), f"cannot be read: {error.strerror}")
     except UnicodeDecodeError as error:
@@ -144,10 +162,9 @@ class _Builder:
 
     def _timezone(self, node: Node, path: KeyPath) -> Any:
         name = self._reader.read(node, inspect.StrType(), path)
-        known = available_timezones()
-        if name is INVALID or name in known:
+        if name is INVALID or name in available_timezones():
             return name
-        self._report.error(path, f"unknown time zone '{name}'{nearest(name, known)}")
+        self._report.error(path, unknown_timezone(name))
         return INVALID
 
     def _settings(
@@ -179,4 +196,4 @@ def _describe(cls: type[msgspec.Struct]) -> inspect.StructType:
     return cast("inspect.StructType", inspect.type_info(cls))
 
 
-__all__ = ["Rules", "check", "defaults", "load", "read", "version_of"]
+__all__ = ["Rules", "build", "check", "defaults", "document", "load", "load_traced", "read", "version_of"]

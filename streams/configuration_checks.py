@@ -6,15 +6,23 @@ An error is what could not work; a warning is what works, but hardly as it was m
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Final
+from zoneinfo import available_timezones
 
-from schemas.config import Config, Mode, Security
+from croniter import croniter
+from msgspec import structs
+
+from actions.policy import NO_GROUND
+from actions.proposals import UNLIMITED
+from schemas.config import Config, Mode, Schedule, Security
 from schemas.topics import STAGES, Place
 from streams.typed_yaml import Report
 from streams.values import nearest
 
 _SERVERS: Final = re.compile(r"\s*[^\s,:/]+:\d{1,5}\s*|\s*\[[0-9a-fA-F:.]+\]:\d{1,5}\s*")
+CRON_FIELDS: Final = 5  # croniter would take seconds and years as well
 RENEWABLE_S: Final = 150.0  # half of a lifetime must hold a minute, and some delay
 _WILDCARDS: Final = re.compile(r"[*?\[]")
 
@@ -24,16 +32,31 @@ def check_meaning(config: Config, report: Report) -> None:
     _servers(config, report)
     _security(config.kafka.security, report)
     _skip(config.input.skip, report)
+    _schedules(config.schedules, report)
     if report.has_error():
         return
     _same_everywhere(config, report)
     _unused_security(config.kafka.security, report)
     _names(config, report)
+    _regions(config, report)
     _budgets(config, report)
     _safety(config, report)
     _overflow(config, report)
+    _no_ground(config, report)
+    _throttles(config, report)
     if config.receivers:
         report.warning(("receivers",), "alerts are written to alerts.v1; no receiver delivers them yet")
+
+
+def _no_ground(config: Config, report: Report) -> None:
+    """Nobody is to believe that silence would be answered."""
+    sections = [((), config.actions), (("defaults",), config.defaults.actions)]
+    sections += [(("endpoints", name), known.actions) for name, known in config.endpoints.items()]
+    for path, actions in sections:
+        for rule in sorted(NO_GROUND & actions.keys()):
+            at = (*path, "actions", rule)
+            if actions[rule] != "none" and report.was_given(at):
+                report.warning(at, "has no effect: what is not known is no ground to act, so this rule only alerts")
 
 
 def _servers(config: Config, report: Report) -> None:
@@ -67,14 +90,33 @@ def _skip(skip: tuple[str, ...], report: Report) -> None:
             report.error(path, message)
 
 
+def _schedules(schedules: tuple[Schedule, ...], report: Report) -> None:
+    known, had_error = available_timezones(), report.has_error()  # one may be of a key that was to be given
+    for index, schedule in enumerate(schedules):
+        path = ("schedules", index)
+        if len(schedule.cron.split()) != CRON_FIELDS or not croniter.is_valid(schedule.cron):
+            expected = "expected minute, hour, day of the month, month and day of the week, such as '0 9 * * mon'"
+            report.error((*path, "cron"), f"{expected}, got {schedule.cron!r}")
+        if schedule.timezone not in known:
+            report.error((*path, "timezone"), unknown_timezone(schedule.timezone))
+        if schedule.expected_max is None and schedule.expected_ratio is None and not had_error:
+            report.error(path, "expects nothing: give expected_max, expected_ratio or both")
+
+
+def unknown_timezone(name: str) -> str:
+    """What is wrong with the name of a time zone."""
+    return f"unknown time zone '{name}'{nearest(name, available_timezones())}"
+
+
 def _same_everywhere(config: Config, report: Report) -> None:
     own = [(("endpoints", name), endpoint.rules) for name, endpoint in config.endpoints.items()]
     own += [(("budgets", name), budget.rules) for name, budget in config.budgets.items()]
     for path, rules in [*own, (("defaults",), config.defaults.rules)]:
         for rule, settings in rules.items():
-            for field in settings.SAME_EVERYWHERE:
-                if getattr(settings, field) != getattr(config.rules[rule], field):
-                    report.error((*path, "rules", rule, field), f"can only be set once, in rules.{rule}.{field}")
+            for field in structs.fields(settings):
+                is_shared, name = field.name in settings.SAME_EVERYWHERE, field.encode_name
+                if is_shared and getattr(settings, field.name) != getattr(config.rules[rule], field.name):
+                    report.error((*path, "rules", rule, name), f"can only be set once, in rules.{rule}.{name}")
 
 
 def _unused_security(security: Security, report: Report) -> None:
@@ -90,6 +132,13 @@ def _names(config: Config, report: Report) -> None:
         if _WILDCARDS.search(name):
             message = "endpoints are listed by name, one by one; for all others there is `defaults`"
             report.warning(("endpoints", name), message)
+
+
+def _regions(config: Config, report: Report) -> None:
+    for name, endpoint in config.endpoints.items():
+        if endpoint.legal and endpoint.region and endpoint.region not in endpoint.legal:
+            path = ("endpoints", name, "region")
+            report.warning(path, f"'{endpoint.region}' is not among the regions that are legal for it")
 
 
 def _budgets(config: Config, report: Report) -> None:
@@ -123,3 +172,10 @@ def _overflow(config: Config, report: Report) -> None:
     for rule, response in config.actions.items():
         if response == "overflow" or (not isinstance(response, str) and "overflow" in response.values()):
             report.warning(("actions", rule), "there is nowhere to overflow to: overflow.providers is empty")
+
+
+def _throttles(config: Config, report: Report) -> None:
+    for rule in UNLIMITED:
+        response = config.actions.get(rule)
+        if response == "throttle" or (isinstance(response, Mapping) and "throttle" in response.values()):
+            report.warning(("actions", rule), f"{rule} does not know how far to throttle: it will only alert")

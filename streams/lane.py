@@ -88,6 +88,13 @@ class Chunk(NamedTuple):
         return records
 
 
+class Sight(NamedTuple):
+    """Where a log ended at a moment of the wall clock."""
+
+    end: int
+    at_us: int
+
+
 def lean_drain(result: Any) -> Chunk:
     """All that a fetch brought for its partition, read-uncommitted, as the batches of the C parser."""
     part = result._partition_records
@@ -259,10 +266,12 @@ class LaneConsumer(driver.Consumer):
             await self.can_resume_flow.wait()  # Faust is about to seek, to where the group has committed
         await self._thread.call_thread(self._thread.mend, tp, offset)
 
-    def log_end(self, tp: TP) -> int | None:
-        """Where the log ends, as far as it was fetched; None while the partition is not ours to ask about."""
+    def sight(self, tp: TP) -> Sight | None:
+        """Where the log ended when it was last fetched; None while the partition is not ours to ask about."""
+        consumer: Any = self._thread._ensure_consumer()
         try:
-            return int(self.highwater(tp))
+            at_ms = consumer.last_poll_timestamp(tp)  # first: what is seen of the end may be newer, not older
+            return Sight(int(consumer.highwater(tp)), at_ms * 1000)
         except (AssertionError, IllegalStateError, TypeError):  # its own thread may just have lost it
             return None
 

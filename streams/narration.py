@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 from actions.wording import what_is_wrong, what_was_done
 from schemas.outputs import Command, Finding, Status
+
+SHORT: Final = 8  # digits of an id that a person needs to name it
 
 
 def as_json(fields: dict[str, Any]) -> str:
@@ -27,10 +29,15 @@ def of_finding(finding: Finding) -> str:
 
 
 def sentence(value: Finding | Command) -> str:
-    """Time, kind and sentence: a line of `replay`."""
+    """Time, kind, the beginning of the id (for `tidegate explain`) and sentence: a line of `replay`."""
     if isinstance(value, Finding):
-        return printable(f"{value.at}  finding  {of_finding(value)}")
-    return printable(f"{value.issued_at}  command  {what_was_done(value)}")
+        return printable(f"{value.at}  finding  {short(value.id)}  {of_finding(value)}")
+    return printable(f"{value.issued_at}  command  {short(value.id)}  {what_was_done(value)}")
+
+
+def short(identity: str) -> str:
+    """The beginning of an id."""
+    return identity[:SHORT]
 
 
 def printable(text: str) -> str:

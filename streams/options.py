@@ -13,6 +13,7 @@ import typer
 from detectors import SETTINGS
 from schemas.config import Config
 from streams import configuration
+from streams.origins import NO_FILE, Origins
 
 DEFAULT_CONFIG: Final = "tidegate.yaml"
 
@@ -45,8 +46,13 @@ def config_path(config: Path | None) -> Path:
 
 def load_or_default(config: Path | None) -> Config:
     """The configuration; the defaults where none was named and there is none."""
+    return load_traced_or_default(config)[0]
+
+
+def load_traced_or_default(config: Path | None) -> tuple[Config, Origins]:
+    """The same, and where each of its values comes from."""
     path = config_path(config)
     if config is None and not path.exists():
         print(f"tidegate: no {DEFAULT_CONFIG} here, using the defaults", file=sys.stderr)  # noqa: T201 -- to a person
-        return configuration.defaults(SETTINGS)
-    return configuration.load(path, SETTINGS, os.environ)
+        return configuration.defaults(SETTINGS), NO_FILE
+    return configuration.load_traced(path, SETTINGS, os.environ)

@@ -234,5 +234,6 @@ class PartitionOwner:
             return  # the consumer may not even have started
         now_us, consumer = self._clock(), cast(LaneConsumer, self.app.consumer)
         for tp, (_, partition) in list(self._owned.items()):
-            partition.measure(consumer.log_end(tp), now_us)
-            await partition.tick(now_us)
+            sight = consumer.sight(tp)
+            partition.measure(None if sight is None else sight.end, now_us)
+            await partition.tick(now_us, sight)

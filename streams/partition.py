@@ -23,7 +23,7 @@ from schemas.units import US
 from streams import culprit, facts
 from streams.dead_letters import DeadLetters
 from streams.errors import TidegateError
-from streams.lane import CHUNK, Chunk
+from streams.lane import CHUNK, Chunk, Sight
 from streams.metrics import Metrics
 from streams.outbox import Outbox
 from streams.skipping import Apply, passing_over
@@ -91,6 +91,8 @@ class Partition:
         self._durable = 0
         self._at_once = FIRST_AT_ONCE
         self._rewound_at = float("-inf")
+        self._sight: Sight | None = None  # to be caught up with
+        self._read_us = -1  # at that moment of the wall clock it had read all there was
         self._truncated_at: float | None = None  # since when the log ends before `next`
 
     @property
@@ -158,12 +160,20 @@ class Partition:
             self.next = chunk.end
             self._rewound_at = float("-inf")  # a gap from here on is another one
 
-    async def tick(self, now_us: int) -> None:
-        """Send what only the wall clock can know."""
+    async def tick(self, now_us: int, sight: Sight | None) -> None:
+        """Send what only the wall clock can know; `sight` is the newest of the log's end."""
         if self.ready and not self._closed:
             async with self._turn:
                 if not self._closed:
-                    await self._send(self.stage.tick(now_us))
+                    self._catch_up(sight)
+                    await self._send(self.stage.tick(now_us, self._read_us))
+
+    def _catch_up(self, sight: Sight | None) -> None:
+        """Each sight is kept until all that it showed is applied: on a busy log there is always something newer."""
+        if self._sight is None:
+            self._sight = sight
+        if self._sight is not None and self.next >= self._sight.end:
+            self._read_us, self._sight = max(self._read_us, self._sight.at_us), None
 
     async def checkpoint(self) -> int | None:
         """Make all that is applied durable: the offset that may be committed, None if nothing was new."""

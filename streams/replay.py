@@ -1,8 +1,10 @@
-"""`tidegate replay`: the same decisions from files, without a broker.
+"""`tidegate replay`: the same decisions from files, without a broker. `tidegate test rules` feeds it from memory.
 
 Each input goes through its own endpoint stage, as one partition of its topic would. What the three emit is
 merged by event time, then topic, then place in the file, and goes on to the budget stage and the action stage.
 Everything is pulled through in chunks, so memory does not grow with the files.
+
+The wall clock is that of the events: as it passes, each input has been read until then.
 """
 
 from __future__ import annotations
@@ -10,19 +12,27 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import IO, Final
+from typing import Final
 
 from schemas.config import Config
 from schemas.decode import EVENTS
 from schemas.events import BadEvent
 from schemas.outputs import Alert, Command, Finding, Rollup
-from schemas.topics import BILLING, REQUESTS, SCALING
+from schemas.topics import BILLING, REQUESTS, SCALING, Record, clock_of
 from schemas.units import US, from_rfc3339
 from streams.lines import opened, read
-from streams.stages import ActionStage, BillingStage, BudgetStage, CoreStage, RequestStage, ScalingStage
+from streams.stages import (
+    MARK_EVERY_US,
+    ActionStage,
+    BillingStage,
+    BudgetStage,
+    CoreStage,
+    RequestStage,
+    ScalingStage,
+)
 
 ORDER: Final = (SCALING, BILLING, REQUESTS)  # of two things at one moment, what costs comes first
 
@@ -47,38 +57,83 @@ class Replay:
         """What is found and commanded, in event order."""
         with ExitStack() as stack:
             sources = {topic: stack.enter_context(opened(name)) for topic, name in self.files.items()}
-            streams = [
-                self._emitted(rank, topic, sources[topic]) for rank, topic in enumerate(ORDER) if topic in sources
-            ]
-            yield from self._decided(heapq.merge(*streams))
+            yield from self.decide(
+                {topic: read(file, EVENTS[topic], self.now_ms, self.progress) for topic, file in sources.items()}
+            )
 
-    def _emitted(self, rank: int, topic: str, file: IO[bytes]) -> Iterator[Emitted]:
+    def decide(
+        self, logs: Mapping[str, Iterable[Sequence[Record]]], until_us: int = 0
+    ) -> Iterator[Finding | Command | Alert]:
+        """The same of any logs: input topic -> its records, some at a time.
+
+        After the last of them the clock alone goes on to `until_us`.
+        """
+        streams = [self._emitted(rank, topic, logs[topic]) for rank, topic in enumerate(ORDER) if topic in logs]
+        yield from self._decided(heapq.merge(*streams), until_us)
+
+    def _emitted(self, rank: int, topic: str, log: Iterable[Sequence[Record]]) -> Iterator[Emitted]:
         """What an input's endpoint stage emits, with the running maximum of event time to merge by."""
         stage = _stage(topic, self.config)
         clock_us = number = 0
-        for chunk in read(file, EVENTS[topic], self.now_ms, self.progress):
+        for chunk in log:
             values, counts = stage.fold(chunk)
             self.counts.update({(topic, *label[1:]): count for label, count in counts.items()})
             for value in values:
                 if isinstance(value, BadEvent):
-                    self.complain(self.files[topic], value.offset, f"{value.why}: {value.message}")
+                    self.complain(self.files.get(topic, topic), value.offset, f"{value.why}: {value.message}")
                 elif isinstance(value, Finding | Rollup):
                     clock_us, number = max(clock_us, _time_us(value)), number + 1
                     yield clock_us, rank, number, value
 
-    def _decided(self, emitted: Iterable[Emitted]) -> Iterator[Finding | Command | Alert]:
+    def _decided(self, emitted: Iterable[Emitted], until_us: int) -> Iterator[Finding | Command | Alert]:
         budgets, actions = BudgetStage(self.config, 0), ActionStage(self.config, 0)
+        marks = Marks()
         second = 0
         for clock_us, _, _, value in emitted:
             if clock_us // US > second:
                 second = clock_us // US
-                overdue = actions.overdue(clock_us)
-                if overdue is not None:
-                    yield from actions.apply_value(overdue)
-            findings = budgets.apply_value(value) if isinstance(value, Rollup) else [value]
-            for finding in findings:
+                yield from _passed(clock_us, marks, budgets, actions)
+            if isinstance(value, Rollup):
+                marks.hear(value)
+            for finding in budgets.apply_value(value) if isinstance(value, Rollup) else [value]:
                 yield finding
                 yield from actions.apply_value(finding)
+        for later in range(second + 1, until_us // US + 1) if second else ():  # 0: there is nothing to wait for
+            yield from _passed(later * US, marks, budgets, actions)
+
+
+class Marks:
+    """Until when each input was read, as stages say from time to time; here all of them until the present moment."""
+
+    def __init__(self) -> None:
+        self._heard_us: dict[tuple[str, str], int] = {}  # budget and input -> the newest that it told
+        self._marked_us = 0
+
+    def hear(self, rollup: Rollup) -> None:
+        place = rollup.budget, rollup.source
+        self._heard_us[place] = max(rollup.time_us, self._heard_us.get(place, 0))
+
+    def due(self, now_us: int) -> list[Rollup]:
+        if now_us - self._marked_us < MARK_EVERY_US:
+            return []
+        self._marked_us = now_us
+        return [
+            Rollup(budget, clock_of(source), 0, now_us // US, now_us // US * US, heard_us=heard_us)
+            for (budget, source), heard_us in self._heard_us.items()
+        ]
+
+
+def _passed(
+    clock_us: int, marks: Marks, budgets: BudgetStage, actions: ActionStage
+) -> Iterator[Finding | Command | Alert]:
+    """What the worker would learn from the wall clock, which here is the clock of the events."""
+    overdue = actions.overdue(clock_us)
+    if overdue is not None:
+        yield from actions.apply_value(overdue)
+    for mark in marks.due(clock_us):
+        for finding in budgets.apply_value(mark):
+            yield finding
+            yield from actions.apply_value(finding)
 
 
 def _stage(topic: str, config: Config) -> CoreStage:

@@ -68,8 +68,11 @@ class Stage(Protocol):
     def apply(self, records: Sequence[Record]) -> Applied:
         """Fold records that follow on from those before, in log order. Any exception is a bug: stop loudly."""
 
-    def tick(self, now_us: int) -> list[Outgoing]:
-        """What only the wall clock can know, written as records that a stage will read. Changes no state."""
+    def tick(self, now_us: int, read_us: int) -> list[Outgoing]:
+        """What only the wall clock can know, written as records that a stage will read. Changes no state.
+
+        At `read_us` of the wall clock all that the log held had been applied; -1: nobody knows of such a moment.
+        """
 
     def changed(self) -> Iterable[Fact]:
         """The subjects whose state changed since the last call, those that were forgotten among them.

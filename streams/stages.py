@@ -16,19 +16,33 @@ import numpy as np
 import orjson
 
 from actions import ActionFold
-from detectors import BillingFold, BudgetFold, RequestFold, ScalingFold, budget_rules, request_rules, scaling_rules
-from detectors.budgets import AccountState, BudgetState
+from detectors import (
+    BillingFold,
+    BudgetFold,
+    RequestFold,
+    ScalingFold,
+    budget_rules,
+    fleet_rules,
+    history_rules,
+    request_rules,
+    scaling_rules,
+)
+from detectors.budgets import AccountState, BudgetState, Key, RulesState
 from detectors.requests import EndpointState, RequestPosition
 from detectors.scaling import ScalingPosition, ScalingState
 from detectors.watermark import Watermark
 from schemas.config import Config
 from schemas.decode import Decoded, Decoder, Unreadable, bad_event, parse
 from schemas.events import BadEvent, Billing, Request, Scaling
-from schemas.outputs import Alert, Command, Finding, MoneyRollup, Rollup
-from schemas.topics import ALERTS, BILLING, COMMANDS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record
+from schemas.outputs import Alert, Command, Finding, Rollup
+from schemas.topics import ALERTS, BILLING, COMMANDS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record, clock_of
 from schemas.units import US
 from streams.dead_letters import DeadLetters
 from streams.stage import Applied, Fact, Outgoing, Stage, StateFormatError
+
+MARK_EVERY_US: Final = 60 * US  # of the wall clock: how often a stage says until when it has read its input
+
+SEPARATOR: Final = "\0"  # between a budget and an endpoint in the subject of a fact
 
 Value = Finding | Command | Alert | Rollup | BadEvent
 Counts = Counter[tuple[str, ...]]
@@ -75,7 +89,7 @@ class CoreStage(ABC):
             case Rollup():
                 return Outgoing(ROLLUPS, value.budget.encode(), encode(value))
 
-    def tick(self, now_us: int) -> list[Outgoing]:  # noqa: ARG002 -- most stages need no clock
+    def tick(self, now_us: int, read_us: int) -> list[Outgoing]:  # noqa: ARG002 -- not every stage needs a clock
         return []
 
     def _states(self, facts: Sequence[Fact], kind: type[T]) -> dict[str, T]:
@@ -115,6 +129,8 @@ class InputFold(Protocol):
     late: int
     watermark: Watermark
 
+    def heard_us(self, budget: str) -> int | None: ...
+
     def position(self) -> msgspec.Struct: ...
 
     def reconfigure(self, config: Config) -> None: ...
@@ -123,10 +139,12 @@ class InputFold(Protocol):
 class InputStage(CoreStage, Generic[E]):
     """Events of one kind: decoded, with the bad ones put aside, and folded."""
 
-    def __init__(self, topic: str, decoder: Decoder[E], fold: InputFold, partition: int) -> None:
-        super().__init__(topic, partition)
+    def __init__(self, place: tuple[str, int], decoder: Decoder[E], fold: InputFold, config: Config) -> None:
+        super().__init__(*place)
         self._decoder: Decoder[E] = decoder
         self._input = fold
+        self._budgets = tuple(config.budgets)
+        self._marked_us = 0
 
     @abstractmethod
     def _emit(self, decoded: Decoded[E], records: Sequence[Record]) -> Sequence[Finding | Rollup]:
@@ -139,10 +157,22 @@ class InputStage(CoreStage, Generic[E]):
         counts = _event_counts(len(decoded.events), self._input.late - late, decoded.bad)
         return Folded([*_in_log_order(decoded.bad), *emitted], counts)
 
+    def tick(self, now_us: int, read_us: int) -> list[Outgoing]:  # noqa: ARG002
+        """Until when it was read, for each budget: that nothing is told proves a silence only then."""
+        if read_us - self._marked_us < MARK_EVERY_US:
+            return []
+        self._marked_us = read_us
+        return [self.encode(self._mark(budget, read_us)) for budget in self._budgets]
+
+    def _mark(self, budget: str, read_us: int) -> Rollup:
+        second, heard_us = read_us // US, self._input.heard_us(budget)
+        return Rollup(budget, clock_of(self.topic), self.partition, second, second * US, heard_us=heard_us)
+
     def position(self) -> bytes:
         return msgspec.msgpack.encode(self._input.position())
 
     def reconfigure(self, config: Config) -> None:
+        self._budgets = tuple(config.budgets)
         self._input.reconfigure(config)
 
     @property
@@ -152,13 +182,14 @@ class InputStage(CoreStage, Generic[E]):
 
 
 class RequestStage(InputStage[Request]):
-    """Requests: surges, and roll-ups."""
+    """Requests: surges, queues, what is slow and what fails, and roll-ups."""
 
-    state_format = 3
+    state_format = 4
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
         self._fold = RequestFold(config, partition, request_rules())
-        super().__init__(REQUESTS, Decoder(Request, _max_future_us(config), keyed=keyed), self._fold, partition)
+        decoder: Decoder[Request] = Decoder(Request, _max_future_us(config), keyed=keyed)
+        super().__init__((REQUESTS, partition), decoder, self._fold, config)
 
     def _emit(self, decoded: Decoded[Request], records: Sequence[Record]) -> Sequence[Finding | Rollup]:  # noqa: ARG002
         return self._fold.apply(decoded.events, decoded.time_us)
@@ -171,13 +202,14 @@ class RequestStage(InputStage[Request]):
 
 
 class ScalingStage(InputStage[Scaling]):
-    """Scaling events: runaways, and the replicas that money is made of."""
+    """Scaling events: runaways, what was wasted in the past hour, and the replicas that money is made of."""
 
-    state_format = 2
+    state_format = 3
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
-        self._fold = ScalingFold(config, partition, scaling_rules())
-        super().__init__(SCALING, Decoder(Scaling, _max_future_us(config), keyed=keyed), self._fold, partition)
+        self._fold = ScalingFold(config, partition, [*scaling_rules(), *history_rules()])
+        decoder: Decoder[Scaling] = Decoder(Scaling, _max_future_us(config), keyed=keyed)
+        super().__init__((SCALING, partition), decoder, self._fold, config)
 
     def _emit(self, decoded: Decoded[Scaling], records: Sequence[Record]) -> Sequence[Finding | Rollup]:
         return self._fold.apply(decoded.events, decoded.time_us, [records[i].offset for i in decoded.place.tolist()])
@@ -194,7 +226,8 @@ class BillingStage(InputStage[Billing]):
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
         self._fold = BillingFold(config, partition)
-        super().__init__(BILLING, Decoder(Billing, _max_future_us(config), keyed=keyed), self._fold, partition)
+        decoder: Decoder[Billing] = Decoder(Billing, _max_future_us(config), keyed=keyed)
+        super().__init__((BILLING, partition), decoder, self._fold, config)
 
     def _emit(self, decoded: Decoded[Billing], records: Sequence[Record]) -> Sequence[Finding | Rollup]:
         good = [records[i] for i in decoded.place.tolist()]
@@ -211,12 +244,12 @@ class BillingStage(InputStage[Billing]):
 class BudgetStage(CoreStage):
     """Roll-ups: what budgets spend."""
 
-    state_format = 2
+    state_format = 4
 
     def __init__(self, config: Config, partition: int) -> None:
         super().__init__(ROLLUPS, partition)
-        self._reader = _Reader(MoneyRollup)
-        self._fold = BudgetFold(config, budget_rules())
+        self._reader = _Reader(Rollup)
+        self._fold = BudgetFold(config, budget_rules(), fleet_rules())
 
     def fold(self, records: Sequence[Record]) -> Folded:
         repeated = self._fold.repeated
@@ -229,24 +262,24 @@ class BudgetStage(CoreStage):
         counts["events", "repeated"] += self._fold.repeated - repeated
         return Folded(values, +counts)
 
-    def apply_value(self, rollup: MoneyRollup) -> list[Finding]:
+    def apply_value(self, rollup: Rollup) -> list[Finding]:
         """Fold a roll-up that needs no decoding."""
         return self._fold.apply(rollup)
 
     def changed(self) -> Iterable[Fact]:
-        accounts = self._fold.changed().items()
-        return _facts((f"{budget}\0{endpoint}", state) for (budget, endpoint), state in accounts)
+        return _facts((_subject(key), state) for key, state in self._fold.changed().items())
 
     def position(self) -> bytes:
         return msgspec.msgpack.encode(self._fold.budgets())
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
-        accounts: dict[tuple[str, str], AccountState] = {}
+        states: dict[Key, AccountState | RulesState] = {}
         for subject, state in facts:
             if state is not None:
-                budget, _, endpoint = subject.decode().partition("\0")
-                accounts[budget, endpoint] = self._decode(state, AccountState, subject)
-        self._fold.restore(self._decode(position, dict[str, BudgetState]), accounts)
+                key = _key(subject)
+                kind: type[AccountState | RulesState] = RulesState if key.is_of_rules else AccountState
+                states[key] = self._decode(state, kind, subject)
+        self._fold.restore(self._decode(position, dict[str, BudgetState]), states)
 
     def reconfigure(self, config: Config) -> None:
         self._fold.reconfigure(config)
@@ -278,7 +311,7 @@ class ActionStage(CoreStage):
         """Fold a finding that needs no decoding, and whose age is not known."""
         return list(self._fold.apply(finding, None))
 
-    def tick(self, now_us: int) -> list[Outgoing]:
+    def tick(self, now_us: int, read_us: int) -> list[Outgoing]:  # noqa: ARG002
         overdue = self._fold.overdue(now_us)
         return [] if overdue is None else [self.encode(overdue)]
 
@@ -330,6 +363,17 @@ class _Reader(Generic[T]):
                 yield record, parse(self._decode, record.value)
             except Unreadable as e:
                 values.append(bad_event(record, e.why, str(e)))
+
+
+def _subject(key: Key) -> str:
+    """No budget's name is empty, so what begins with a separator is the rules' part of an account."""
+    return f"{SEPARATOR if key.is_of_rules else ''}{key.budget}{SEPARATOR}{key.endpoint}"
+
+
+def _key(subject: bytes) -> Key:
+    text = subject.decode()
+    budget, _, endpoint = text.removeprefix(SEPARATOR).partition(SEPARATOR)
+    return Key(budget, endpoint, text.startswith(SEPARATOR))
 
 
 def _facts(states: Iterable[tuple[str, msgspec.Struct | None]]) -> Iterable[Fact]:

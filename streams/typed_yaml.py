@@ -7,7 +7,7 @@ where a secret belongs.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +37,7 @@ class Report:
     def __init__(self, file: str) -> None:
         self._file = file
         self._places: dict[KeyPath, Place] = {}
+        self._left_open: set[KeyPath] = set()
         self._errors: dict[KeyPath, Problem] = {}
         self._repeated: list[Problem] = []
         self._warnings: list[Problem] = []
@@ -46,6 +47,15 @@ class Report:
 
     def was_given(self, path: KeyPath) -> bool:
         return path in self._places
+
+    def left_open(self, path: KeyPath) -> None:
+        """The key stands there without a value: the same as if it did not."""
+        self._left_open.add(path)
+
+    @property
+    def given(self) -> dict[KeyPath, Place]:
+        """Every key that has a value, with its place."""
+        return {path: at for path, at in self._places.items() if path not in self._left_open}
 
     def error(self, path: KeyPath, message: str) -> None:
         self._errors.setdefault(path, self._problem(path, message))
@@ -88,8 +98,8 @@ class Reader:
 
     def __init__(self, report: Report, environ: Mapping[str, str], folder: Path) -> None:
         self.report = report
-        self._environ = environ
-        self._folder = folder
+        self.environ = environ
+        self.folder = folder
 
     def read(self, node: Node, kind: inspect.Type, path: KeyPath) -> Any:
         """The node's value as `kind`, or INVALID."""
@@ -139,7 +149,10 @@ class Reader:
         handlers = own or {}
         known = {field.encode_name: field for field in kind.fields}
         found: dict[str, Any] = {}
-        for key, value in self.keys(node, path, known).items():
+        given = self.keys(node, path, [*known, kind.tag_field] if kind.tag_field else known)
+        for key, value in given.items():
+            if key == kind.tag_field:  # it has chosen this kind
+                continue
             field, at = known[key], (*path, key)
             read = handlers[key](value, at) if key in handlers else self.read(value, field.type, at)
             found[field.name] = read
@@ -171,14 +184,14 @@ class Reader:
                 self.report.error((*path, name), f"give either {secret} or {name}, not both")
                 continue
             content = self._content(given[name], (*path, name))
-            given[name] = str(self._folder / given[name])
+            given[name] = str(self.folder / given[name])
             if secret in secrets and content is not None:
                 given[secret] = content
         return given
 
     def _content(self, name: str, path: KeyPath) -> Secret | None:
         try:
-            text = (self._folder / name).read_text(encoding="utf-8")
+            text = (self.folder / name).read_text(encoding="utf-8")
         except OSError as error:
             self.report.error(path, f"cannot read '{name}': {error.strerror}")
             return None
@@ -194,7 +207,11 @@ class Reader:
 
     def _union(self, node: Node, kind: inspect.UnionType, path: KeyPath) -> Any:
         if self._is_empty(node) and any(isinstance(one, inspect.NoneType) for one in kind.types):
+            self.report.left_open(path)
             return None
+        tagged = [one for one in kind.types if isinstance(one, inspect.StructType) and one.tag_field]
+        if tagged and isinstance(node, MappingNode):
+            return self._tagged(node, tagged, path)
         wanted: Mapping[type, tuple[type, ...]] = {
             MappingNode: (inspect.DictType, inspect.StructType),
             SequenceNode: (inspect.VarTupleType, inspect.ListType),
@@ -205,6 +222,18 @@ class Reader:
                 return self.read(node, one, path)
         self.report.error(path, f"expected {describe(kind)}, got {_sort(node)}")
         return INVALID
+
+    def _tagged(self, node: MappingNode, kinds: Sequence[inspect.StructType], path: KeyPath) -> Any:
+        """One of several structs: a key that they share says which."""
+        key, by_tag = str(kinds[0].tag_field), {str(kind.tag): kind for kind in kinds}
+        words = inspect.LiteralType(values=tuple(by_tag))
+        tag = next((entry for entry in entries(node) if entry.key == key), None)
+        if tag is None:
+            self.report.error((*path, key), f"is required: {describe(words)}")
+            return INVALID
+        self.report.seen((*path, key), place(tag.value))
+        chosen = self._leaf(tag.value, words, (*path, key))
+        return INVALID if chosen is INVALID else self.read(node, by_tag[chosen], path)
 
     def _mapping(self, node: Node, kind: inspect.DictType, path: KeyPath) -> dict[Any, Any]:
         """Sorted by key, so that the order in the file means nothing."""
@@ -255,7 +284,7 @@ class Reader:
         if node.tag and not str(node.tag).startswith("tag:yaml.org,2002:"):
             self.report.error(path, "a tag has no meaning here; put a value that begins with ! in quotes")
             return None
-        text = scalar(node, self._environ)
+        text = scalar(node, self.environ)
         for name in text.missing:
             self.report.error(path, _unset(name))
         return None if text.missing else text

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from difflib import get_close_matches
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Self
 
 from msgspec import inspect
 
@@ -25,6 +26,17 @@ Bounds = Mapping[str, float]
 
 class MismatchError(ValueError):
     """The value is not what is wanted; the message says what would have been."""
+
+
+class Written:
+    """A type of one's own for a value that is written in words of its own; `EXPECTED` says which."""
+
+    EXPECTED: ClassVar[str]
+
+    @classmethod
+    def written(cls, value: Plain) -> Self:
+        """Read what was written. Raises ValueError, or MismatchError where there is more to say than `EXPECTED`."""
+        raise NotImplementedError
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -50,7 +62,7 @@ def convert(value: Plain, kind: inspect.Type) -> Any:
     """The value as `kind`. Raises MismatchError."""
     inner, bounds = _unwrap(kind)
     try:
-        converted = _CONVERTERS[_sort(inner)](value, inner)
+        converted = _converter(inner)(value, inner)
     except (ValueError, OverflowError) as error:
         raise MismatchError(str(error) if isinstance(error, MismatchError) else _expected(value, kind)) from None
     if isinstance(converted, (int, float)) and not _within(converted, bounds):
@@ -143,6 +155,13 @@ def _seconds(value: Plain, kind: inspect.Type) -> Seconds:
     return seconds
 
 
+def _date(value: Plain, _: inspect.Type) -> date:
+    if not isinstance(value, str) or not _DATE.fullmatch(value):
+        raise ValueError
+    return date.fromisoformat(value)
+
+
+_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _CONVERTERS: Final[Mapping[type, Callable[[Plain, inspect.Type], Any]]] = {
     inspect.IntType: _whole,
     inspect.FloatType: _number,
@@ -150,12 +169,19 @@ _CONVERTERS: Final[Mapping[type, Callable[[Plain, inspect.Type], Any]]] = {
     inspect.StrType: _text,
     inspect.LiteralType: _word,
     inspect.EnumType: _word,
+    inspect.DateType: _date,
     Seconds: _seconds,
 }
 
 
+def _converter(kind: inspect.Type) -> Callable[[Plain, inspect.Type], Any]:
+    sort = _sort(kind)
+    return (lambda value, _: sort.written(value)) if issubclass(sort, Written) else _CONVERTERS[sort]
+
+
 def is_scalar(kind: inspect.Type) -> bool:
-    return _sort(_unwrap(kind)[0]) in _CONVERTERS
+    sort = _sort(_unwrap(kind)[0])
+    return sort in _CONVERTERS or issubclass(sort, Written)
 
 
 def is_secret(kind: inspect.Type) -> bool:
@@ -171,6 +197,7 @@ _NAMES: Final[Mapping[type, str]] = {
     inspect.DictType: "a mapping",
     inspect.VarTupleType: "a list",
     inspect.ListType: "a list",
+    inspect.DateType: "a date (such as 2026-11-01)",
     Seconds: "a duration (such as 30s or 1h30m)",
     Secret: "text",
 }
@@ -183,10 +210,12 @@ def describe(kind: inspect.Type) -> str:
         return " or ".join(describe(one) for one in inner.types if not isinstance(one, inspect.NoneType))
     if known := words(inner):
         return "one of " + ", ".join(known)
+    if issubclass(sort := _sort(inner), Written):
+        return sort.EXPECTED
     if isinstance(inner, inspect.StrType):
         return "text" if not inner.min_length else "text that is not empty"
-    unit = (lambda bound: Seconds(bound).text) if _sort(inner) is Seconds else str
-    return " ".join(filter(None, (_NAMES[_sort(inner)], _range(bounds, unit))))
+    unit = (lambda bound: Seconds(bound).text) if sort is Seconds else str
+    return " ".join(filter(None, (_NAMES[sort], _range(bounds, unit))))
 
 
 def _range(bounds: Bounds, unit: Callable[[float], str]) -> str:

@@ -122,15 +122,21 @@ async def write(job: Job, messages: Iterable[Message], sizes: Iterator[int], pau
 
 async def read_all(kafka: Kafka, topic: str, partition: int) -> list[Any]:
     """Every record of a partition, by aiokafka's own means."""
-    tp, found = TopicPartition(kafka.topic_prefix + topic, partition), []
+    return (await read_many(kafka, topic, [partition]))[partition]
+
+
+async def read_many(kafka: Kafka, topic: str, partitions: Iterable[int]) -> dict[int, list[Any]]:
+    """Every record of some partitions, by partition."""
+    wanted = [TopicPartition(kafka.topic_prefix + topic, partition) for partition in partitions]
+    found: dict[int, list[Any]] = {tp.partition: [] for tp in wanted}
     consumer = broker.new_consumer(kafka, auto_offset_reset="earliest", max_partition_fetch_bytes=8 << 20)
     await consumer.start()
     try:
-        consumer.assign([tp])
-        end = (await consumer.end_offsets([tp]))[tp]
-        while await consumer.position(tp) < end:
-            for records in (await consumer.getmany(tp, timeout_ms=500)).values():
-                found += records
+        consumer.assign(wanted)
+        ends = await consumer.end_offsets(wanted)
+        while [tp for tp in wanted if await consumer.position(tp) < ends[tp]]:
+            for tp, records in (await consumer.getmany(*wanted, timeout_ms=500)).items():
+                found[tp.partition] += records
         return found
     finally:
         await consumer.stop()

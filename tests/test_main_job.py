@@ -17,6 +17,8 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import pytest
 
+from detectors import RULES
+from detectors.rule import BudgetRule, FleetRule
 from schemas.topics import (
     ALERTS,
     BILLING,
@@ -27,6 +29,7 @@ from schemas.topics import (
     REQUESTS,
     ROLLUPS,
     SCALING,
+    is_clock,
 )
 from schemas.units import US, to_us
 from streams import topics
@@ -387,14 +390,19 @@ async def logs(job: Job) -> Logs:
 
 
 def is_of_budget(value: bytes) -> bool:
-    return bool(msgspec.json.decode(value)["rule"] == "hourly_spend")
+    return issubclass(RULES[msgspec.json.decode(value)["rule"]], (BudgetRule, FleetRule))
+
+
+def is_of_clock(value: bytes) -> bool:
+    """Whether the wall clock alone accounts for a roll-up."""
+    return is_clock(msgspec.json.decode(value)["source"])
 
 
 def written(found: Logs) -> Pipeline:
     """What the workers wrote."""
     findings = found.values(FINDINGS)
     return Pipeline(
-        by_place(found.values(ROLLUPS)),
+        by_place(value for value in found.values(ROLLUPS) if not is_of_clock(value)),
         by_id(value for value in findings if not is_of_budget(value)),
         by_id(value for value in findings if is_of_budget(value)),
         by_id([*found.values(COMMANDS), *found.values(ALERTS)]),

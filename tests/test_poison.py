@@ -36,7 +36,7 @@ OUTPUTS: Final = {
     ROLLUPS: (FINDINGS,),
     FINDINGS: (COMMANDS, ALERTS),
 }
-BUDGET_RULE: Final = "hourly_spend"
+BUDGET_RULES: Final = ("hourly_spend", "telemetry_gap")
 
 Outputs = dict[str, set[bytes]]
 
@@ -82,7 +82,7 @@ def made_by(topic: str, output: str, value: bytes) -> bool:
     if output == ROLLUPS:
         return bool(fields["source"] == topic)
     if output == FINDINGS:
-        return bool((fields["rule"] == BUDGET_RULE) == (topic == ROLLUPS)) and (topic != REQUESTS)
+        return bool((fields["rule"] in BUDGET_RULES) == (topic == ROLLUPS)) and (topic != REQUESTS)
     return True
 
 

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
+from detectors import spenders
 from detectors.episodes import Reading
 from detectors.ledger import Ledger
 from detectors.rule import BudgetRule
@@ -21,7 +22,6 @@ from schemas.outputs import Severity
 from schemas.units import HOUR_US, US, rfc3339, to_nano, to_usd
 
 HOURS: Final = 24  # of a day's amount, one hour's allowance
-MOST_ENDPOINTS: Final = 50  # critical ones, and others, that the evidence lists, dearest first
 NEVER: Final = 10**24  # nano-dollars: the allowance of a budget that is not judged
 
 
@@ -82,16 +82,8 @@ class HourlySpend(BudgetRule[Settings]):
             self._above_since_us[budget] = since
 
     def _endpoints(self, ledger: Ledger) -> dict[str, Any]:
-        """The dearest: critical ones must not crowd out those that may be braked."""
-        listed: list[dict[str, Any]] = []
-        room = {True: MOST_ENDPOINTS, False: MOST_ENDPOINTS}
-        for name, replicas, price in ledger.dearest():
-            is_critical = bool(self.config.endpoint(name).critical)
-            if room[is_critical]:
-                room[is_critical] -= 1
-                costs = {"price_usd_per_hour": to_usd(price), "usd_per_hour": to_usd(replicas * price)}
-                listed.append({"endpoint": name, "replicas": replicas, **costs})
-        return {"endpoints": listed, "endpoints_total": len(ledger.accounts)}
+        rows = [spender.row for spender in spenders.dearest(ledger, self.config)]
+        return {"endpoints": rows, "endpoints_total": len(ledger.accounts)}
 
     def _allowance(self, budget: str) -> int:
         if not self.settings(budget=budget).enabled:

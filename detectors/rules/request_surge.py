@@ -9,7 +9,8 @@ Poisson process of that rate exceeds once in 1e9 windows (Bernstein's bound). Th
 from raising hundreds of false episodes a month: three requests in a minute are "10x normal" and mean nothing.
 
 It fires at the very request that crosses, without waiting for the second to end. An open episode does not teach the
-normal. An endpoint without a request for an hour stops learning: its silence is not its normal.
+normal. An endpoint without a request for an hour stops learning: its silence is not its normal. While one of the
+`schedules` expects more of the endpoint, its normal learns nothing either, and counts `expected_ratio` times.
 """
 
 from __future__ import annotations
@@ -37,10 +38,14 @@ CRITICAL: Final = 2.0  # times the threshold
 RATES: Final = ("expected", "level", "season", "low", "high", "noise")  # of what the normal tells of itself
 NEVER: Final = 1e18  # requests in a window: the threshold of an endpoint that is not judged
 
-ROW: Final = np.dtype([("threshold", "f8"), ("idle", "i8"), ("ratio", "f8"), ("floor", "f8"), ("enabled", "?")])
-"""Of an endpoint; `idle`: closed steps without a request, -1 before its first step is over."""
+ROW: Final = np.dtype(
+    [("threshold", "f8"), ("idle", "i8"), ("ratio", "f8"), ("floor", "f8"), ("enabled", "?"), ("planned", "f8")]
+)
+"""Of an endpoint; `idle`: closed steps without a request, -1 before its first step is over; `planned`: what schedules
+say, in times its normal."""
 
-_decode_state = msgspec.msgpack.Decoder(tuple[NormalState, int]).decode
+State = tuple[NormalState, int, float]  # with `idle` and `planned`
+_decode_state = msgspec.msgpack.Decoder(State).decode
 
 
 class Settings(RuleSettings, frozen=True):
@@ -65,8 +70,9 @@ class RequestSurge(RequestRule[Settings]):
         self.window_s = self.reach_s(config)
         self._names: list[str] = []
         self._normals = NormalBank(self.window_s)
-        self._table = Table(ROW, (NEVER, -1, 0.0, 0.0, False))
+        self._table = Table(ROW, (NEVER, -1, 0.0, 0.0, False, 1.0))
         self._closed: Ints = np.zeros(0, dtype=np.int64)  # requests in the window that ends with the last closed second
+        self._is_planned = True  # whether a schedule may have held when the last step ended
 
     @classmethod
     def reach_s(cls, config: Config) -> int:
@@ -113,17 +119,32 @@ class RequestSurge(RequestRule[Settings]):
                 first = int(above[0])
                 yield Crossing(int(places[first]), suspect, self._reading(suspect, int(reached[first])))
 
-    def close(self, second: int, silent: Flags) -> Flags:
+    def close(self, second: int, silent: Flags) -> Ints:
         self._closed = self.ring.window(second, self.window_s)
-        changed = np.zeros(len(self._names), dtype=np.bool_)
+        learning = np.zeros(0, dtype=np.int64)
         if (second + 1) % self.window_s == 0:
             idle = self._table.rows["idle"]
             idle[:] = np.where(self._closed > 0, 0, np.where(idle < 0, -1, idle + 1))
             learning = np.flatnonzero((idle >= 0) & (idle <= IDLE_S // self.window_s))
-            self._normals.update(learning, float(second + 1), self._closed[learning].astype(float), silent[learning])
+            self._learn(learning, second + 1, silent[learning])
             self._set_thresholds(learning)
-            changed[learning] = True
-        return changed
+        return learning
+
+    def _learn(self, learning: Ints, second: int, silent: Flags) -> None:
+        counts, ordinary = self._closed[learning].astype(float), self._is_ordinary(second)[learning]
+        if not ordinary.all():  # what is planned is no news, however long it lasts: as if it had been as expected
+            counts = np.where(ordinary, counts, self._normals.expect(learning).expected)
+        self._normals.update(learning, float(second), counts, silent & ordinary)
+
+    def _is_ordinary(self, second: int) -> Flags:
+        """Of each endpoint, whether nothing is planned."""
+        planned = self._table.rows["planned"]
+        holds = self.plans.any_holds(second)
+        if holds or self._is_planned:
+            planned[:] = [self.plans.at(endpoint, second).ratio for endpoint in self._names]
+        self._is_planned = holds
+        ordinary: Flags = planned == 1.0
+        return ordinary
 
     def firing(self) -> Ints:
         return np.flatnonzero(self._closed > self._table.rows["threshold"])
@@ -137,15 +158,17 @@ class RequestSurge(RequestRule[Settings]):
         asleep = unknown | (idle > IDLE_S // self.window_s)
         return bool(asleep.all()) and not self.ring.window(second, self.window_s).any()
 
-    def snapshots(self, numbers: Ints) -> Sequence[tuple[NormalState, int]]:
-        idle = self._table.rows["idle"][numbers].tolist()
-        return list(zip(self._normals.snapshots(numbers), idle, strict=True))
+    def snapshots(self, numbers: Ints) -> Sequence[State]:
+        rows = self._table.rows
+        idle, planned = rows["idle"][numbers].tolist(), rows["planned"][numbers].tolist()
+        return list(zip(self._normals.snapshots(numbers), idle, planned, strict=True))
 
     def restore(self, numbers: Ints, states: Sequence[msgspec.Raw]) -> None:
         read = [_decode_state(state) for state in states]
-        usable = [i for i, (normal, _) in enumerate(read) if normal.step_s == self.window_s]  # else it is learned anew
+        usable = [i for i, state in enumerate(read) if state[0].step_s == self.window_s]  # else it is learned anew
         self._normals.restore(numbers[usable], [read[i][0] for i in usable])
-        self._table.rows["idle"][numbers[usable]] = [read[i][1] for i in usable]
+        for place, column in ((1, "idle"), (2, "planned")):
+            self._table.rows[column][numbers[usable]] = [read[i][place] for i in usable]
 
     def _leading(self) -> Ints:
         """Requests in the window that ends with the newest second."""
@@ -161,8 +184,9 @@ class RequestSurge(RequestRule[Settings]):
 
     def _set_thresholds(self, numbers: Ints) -> None:
         rows, normal = self._table.rows, self._normals.expect(numbers)
-        expected = normal.expected
-        limits = [rows["ratio"][numbers] * expected, normal.high, chance_limit(expected), rows["floor"][numbers]]
+        planned = rows["planned"][numbers]
+        expected, high = planned * normal.expected, planned * normal.high
+        limits = [rows["ratio"][numbers] * expected, high, chance_limit(expected), rows["floor"][numbers]]
         judged = normal.warm & rows["enabled"][numbers]
         rows["threshold"][numbers] = np.where(judged, np.maximum.reduce(limits), NEVER)
 
@@ -170,13 +194,15 @@ class RequestSurge(RequestRule[Settings]):
         threshold = float(self._table.rows["threshold"][endpoint])
         settings = self.settings(self._names[endpoint])
         normal = self._normals.expect(np.array([endpoint]))
-        expected, high = normal.expected.item(), normal.high.item()
+        planned = float(self._table.rows["planned"][endpoint])
+        expected, high = planned * normal.expected.item(), planned * normal.high.item()
 
         def evidence() -> dict[str, Any]:
             rates = {"rate_rps": count, "normal_rps": expected, "high_rps": high}
             return {
                 **{name: round(number / self.window_s, 6) for name, number in rates.items()},
                 "min_rps": settings.min_rate,
+                "planned_ratio": planned,
                 "ratio": round(count / expected, 3) if expected > 0 else None,
                 "window_s": self.window_s,
                 "requests": count,

@@ -2,6 +2,8 @@
 
     max(ready_replicas, target_replicas) > expected_max
 
+While one of the `schedules` holds that plans more for the endpoint, its `expected_max` counts instead.
+
 It fires at the event that says so. The remedy caps the replicas at `expected_max`, so an endpoint that obeys stays
 exactly at the threshold; therefore "low" means at or below the threshold, not below 80 % of it.
 """
@@ -17,6 +19,7 @@ from detectors.report import Report
 from detectors.rule import ScalingRule
 from schemas.config import RuleSettings
 from schemas.outputs import Severity
+from schemas.units import US
 
 CRITICAL: Final = 2.0  # times the threshold
 NEVER: Final = 1e9  # replicas: the threshold of an endpoint that is not judged
@@ -38,8 +41,9 @@ class RunawayReplicas(ScalingRule[Settings]):
     def read(self, endpoint: str, report: Report, before: Report | None) -> Reading:
         known = self.config.endpoint(endpoint)
         settings = self.settings(endpoint)
-        limit = float(known.expected_max) if settings.enabled and known.expected_max is not None else NEVER
-        replicas = max(report.ready_replicas, report.target_replicas)
+        expected, planned = known.expected_max, self.plans.at(endpoint, report.time_us / US).expected_max
+        limit = float(max(expected, planned or 0)) if settings.enabled and expected is not None else NEVER
+        replicas = report.replicas
 
         def evidence() -> dict[str, Any]:
             price = known.price_usd_per_hour
@@ -47,11 +51,12 @@ class RunawayReplicas(ScalingRule[Settings]):
                 "ready_replicas": report.ready_replicas,
                 "target_replicas": report.target_replicas,
                 "expected_max": int(limit),
+                "planned_max": planned,
                 "rate_usd_per_hour": None if price is None else round(report.ready_replicas * price, 9),
                 "state": report.state or None,
                 "region": report.region or known.region,
                 "instance": report.instance or None,
-                "before": _scaling(before or report),
+                "before": (before or report).scaling,
             }
 
         return Reading(
@@ -61,10 +66,3 @@ class RunawayReplicas(ScalingRule[Settings]):
             low=replicas <= settings.resolve_below * limit,
             evidence=evidence,
         )
-
-
-def _scaling(report: Report) -> dict[str, int]:
-    """The scaling to put back, as far as it was reported."""
-    known = {"ready_replicas": report.ready_replicas, "target_replicas": report.target_replicas}
-    known |= {"min_replicas": report.min_replicas, "max_replicas": report.max_replicas}
-    return {name: number for name, number in known.items() if number >= 0}

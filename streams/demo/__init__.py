@@ -1,4 +1,4 @@
-"""`tidegate demo`: a real Kafka, a real worker and a simulated fleet; what became of three incidents."""
+"""`tidegate demo`: a real Kafka, a real worker and a simulated fleet; what became of nine incidents."""
 
 from streams.demo.orchestrate import DemoOptions, run_demo
 

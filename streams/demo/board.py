@@ -8,10 +8,10 @@ from typing import Final
 
 from schemas.outputs import Action, Command, Finding, Mode, Status
 from schemas.units import HOUR_US
-from streams.demo.script import ACTORS, BUDGET, LAB, allowance_usd
+from streams.demo.script import ACTORS, LAB, LAB_BUDGET, allowance_usd
 from streams.simulator import Fleet, Reading
 
-ROWS: Final = 12
+ROWS: Final = 14
 
 
 class State(StrEnum):
@@ -23,6 +23,9 @@ class State(StrEnum):
     SURGE = "SURGE"
     RUNAWAY = "RUNAWAY"
     OVER_BUDGET = "OVER BUDGET"
+    FAILING = "FAILING"
+    SLOW = "SLOW"
+    THRASHING = "THRASHING"
     ALARM = "ALARM"
     RESTORED = "restored"
     OK = "ok"
@@ -32,6 +35,12 @@ _OF_RULE: Final = {
     "request_surge": State.SURGE,
     "runaway_replicas": State.RUNAWAY,
     "hourly_spend": State.OVER_BUDGET,
+    "daily_spend": State.OVER_BUDGET,
+    "error_rate": State.FAILING,
+    "latency": State.SLOW,
+    "queue_depth": State.SLOW,
+    "cold_starts": State.THRASHING,
+    "scale_thrash": State.THRASHING,
 }
 _OF_ACTION: Final = {
     Action.THROTTLE: State.THROTTLED,
@@ -97,8 +106,8 @@ class Board:
             rows=tuple(
                 Row(p.name, self._fleet.reading(p.name), p.expected_max, self.state(p.name)) for p in self._shown
             ),
-            budget=BUDGET,
+            budget=LAB_BUDGET,
             spend_usd=self._fleet.meter.spend_usd(LAB, now_us - HOUR_US, now_us),
             allowance_usd=allowance_usd(),
-            budget_state=self._open.get(BUDGET, State.OK),
+            budget_state=self._open.get(LAB_BUDGET, State.OK),
         )

@@ -1,7 +1,8 @@
 """What became of the incidents that the demo provoked: pure bookkeeping, from which the exit code follows.
 
-An incident was caught when its finding opened, acted on when a command was issued for it that executors carry
-out (mode auto, not held back), and restored when every such command was taken back.
+An incident was caught when its finding opened, acted on when every action that is expected of it was commanded so that
+executors carry it out (mode auto, not held back), and restored when every such command was taken back. Of a rule that
+only advises no action is expected: to be caught is all.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ class Incident:
         """What has not happened yet, first things first; None when all has."""
         if self.finding is None:
             return "not caught"
-        if not self.commands:
-            return "caught, but no command was issued"
+        done = {command.action for command, _ in self.commands.values()}
+        missing = [action for action in self.expected.actions if action not in done]
+        if missing:
+            return f"caught, but not answered with {missing[0]}"
         if not set(self.commands) <= self.restored:
             return "acted on, but not restored"
         return None
@@ -62,9 +65,15 @@ class Outcome:
     rule: str
     subject: str
     missing: str | None
+    advises: bool
     seconds: float | None
     saves_usd_per_hour: float | None
     actions: tuple[str, ...]
+
+    @property
+    def verdict(self) -> str:
+        """How it ended, in a word or two."""
+        return self.missing or ("alerted" if self.advises else "restored")
 
     def fields(self) -> dict[str, Any]:
         return {
@@ -72,6 +81,7 @@ class Outcome:
             "subject": self.subject,
             "ok": self.missing is None,
             "missing": self.missing,
+            "verdict": self.verdict,
             "seconds_to_command": self.seconds,
             "saves_usd_per_hour": self.saves_usd_per_hour,
             "actions": list(self.actions),
@@ -105,9 +115,9 @@ class Incidents:
         if command.mode is not Mode.AUTO or command.held is not None:
             return
         for incident in self._incidents.values():
-            if command.action is Action.RESTORE and command.restores in incident.commands:
+            if command.restores in incident.commands:  # undone, or replaced by one that will be
                 incident.restored.add(command.restores)
-            elif incident.finding is not None and command.episode == incident.finding.episode:
+            if incident.finding is not None and command.episode == incident.finding.episode:
                 _note_action(incident, command, logged_ms)
 
     def outcomes(self, arrivals: Iterable[Arrival]) -> list[Outcome]:
@@ -123,7 +133,9 @@ def _note_action(incident: Incident, command: Command, logged_ms: int) -> None:
 
 def _outcome(incident: Incident, breach: Arrival | None) -> Outcome:
     issued = list(incident.commands.values())
-    saves = [c.cost.saves_usd_per_hour for c, _ in issued if c.cost.saves_usd_per_hour is not None]
+    replaced = {command.restores for command, _ in issued}
+    in_force = [command.cost.saves_usd_per_hour for command, _ in issued if command.id not in replaced]
+    saves = [usd for usd in in_force if usd is not None]
     seconds = None
     if breach is not None and issued:
         seconds = round((min(ms for _, ms in issued) - breach.logged_ms) / 1000, 3)
@@ -131,6 +143,7 @@ def _outcome(incident: Incident, breach: Arrival | None) -> Outcome:
         rule=incident.expected.rule,
         subject=incident.expected.subject,
         missing=incident.missing,
+        advises=not incident.expected.actions,
         seconds=seconds,
         saves_usd_per_hour=round(sum(saves), 2) if saves else None,
         actions=tuple(f"{c.action} {c.endpoint}" for c, _ in issued),

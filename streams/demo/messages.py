@@ -11,8 +11,17 @@ import msgspec
 from actions.wording import usd, what_was_done
 from schemas.outputs import Command, Finding
 from streams.demo.incidents import Outcome
-from streams.demo.script import BUDGET, LATENESS, RESOLVE_AFTER, Cue, allowance_usd
-from streams.narration import of_finding
+from streams.demo.script import (
+    LAB_BUDGET,
+    LATENESS,
+    QUEUE_FOR,
+    RESOLVE_AFTER,
+    STUDIO_BUDGET,
+    STUDIO_DAILY_USD,
+    Cue,
+    allowance_usd,
+)
+from streams.narration import of_finding, short
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +65,13 @@ class Summary:
 def started(address: str, endpoints: int) -> Said:
     text = (
         f"Kafka at {address}; {endpoints} endpoints in mode auto;"
-        f" budget {BUDGET}: {usd(allowance_usd())} an hour."
+        f" budgets {LAB_BUDGET}: {usd(allowance_usd())} an hour, {STUDIO_BUDGET}: {usd(STUDIO_DAILY_USD)} a day."
         f" For a short show resolve_after is {RESOLVE_AFTER} (default 60s),"
-        f" and lateness {LATENESS} (default 10s)"
+        f" lateness {LATENESS} (default 10s), and queue_depth.for {QUEUE_FOR} (default 30s)"
     )
     fields = {
         "kafka": address, "endpoints": endpoints, "mode": "auto", "resolve_after": RESOLVE_AFTER,
-        "lateness": LATENESS, "budget": BUDGET, "allowance_usd_per_hour": allowance_usd(),
+        "lateness": LATENESS, "budget": LAB_BUDGET, "allowance_usd_per_hour": allowance_usd(),
     }  # fmt: skip
     return Said("started", text, fields)
 
@@ -85,16 +94,17 @@ def cued(cue: Cue, at_s: float) -> Said:
 
 
 def found(finding: Finding, at_s: float | None) -> Said:
-    return Said("finding", of_finding(finding), {"finding": msgspec.to_builtins(finding)}, at_s)
+    text = f"{short(finding.id)}  {of_finding(finding)}"
+    return Said("finding", text, {"finding": msgspec.to_builtins(finding)}, at_s)
 
 
 def commanded(command: Command, at_s: float | None) -> Said:
-    return Said("command", what_was_done(command), {"command": msgspec.to_builtins(command)}, at_s)
+    text = f"{short(command.id)}  {what_was_done(command)}"
+    return Said("command", text, {"command": msgspec.to_builtins(command)}, at_s)
 
 
 def concluded(outcome: Outcome) -> Said:
-    verdict = outcome.missing or "caught, acted on, restored"
-    return Said("incident", f"{outcome.rule} on {outcome.subject}: {verdict}", outcome.fields())
+    return Said("incident", f"{outcome.rule} on {outcome.subject}: {outcome.verdict}", outcome.fields())
 
 
 def summed_up(summary: Summary) -> Said:
@@ -106,5 +116,10 @@ def summed_up(summary: Summary) -> Said:
         "saves_usd_per_hour": round(sum(saves), 2),
         "other_episodes": summary.others,
     }
-    text = "all three incidents were caught, acted on and restored" if summary.ok else "; ".join(summary.missing())
+    text = _all_well(summary) if summary.ok else "; ".join(summary.missing())
     return Said("summary", text, fields)
+
+
+def _all_well(summary: Summary) -> str:
+    acted = sum(not outcome.advises for outcome in summary.outcomes)
+    return f"all {len(summary.outcomes)} incidents were caught; {acted} of them were acted on and restored"

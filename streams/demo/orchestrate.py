@@ -38,7 +38,7 @@ from streams.topics import declare
 REACH_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 240.0  # a busy machine with one slow core
 GRACE_S: Final = 20.0  # how long the play waits for a brake that is not yet released
-CHUNK_S: Final = 60  # of history, made and sent at once
+CHUNK_S: Final = 60  # of history, made and sent at once: the minutes of `script.in_history`
 SCRAPE_EVERY_S: Final = 0.5
 INTERRUPTED: Final = 130
 
@@ -155,13 +155,14 @@ class _Demo:
             "topic_prefix": kafka.topic_prefix,
         }
         with self._config.open("w") as file:
-            YAML().dump(script.settings(self._profiles, section, self._port), file)
+            YAML().dump(script.settings(self._profiles, section, self._port, clock_us()), file)
         return self._config
 
     async def _write_history(self, fleet: Fleet, publisher: Publisher) -> int:
         began, written = time.monotonic(), 0
         start_us, end_us = fleet.now_us, fleet.now_us + script.HISTORY_S * US
-        for until_us in range(start_us, end_us, CHUNK_S * US):
+        for minute, until_us in enumerate(range(start_us, end_us, CHUNK_S * US)):
+            script.in_history(fleet, minute)
             written += await publisher.send(fleet.advance(until_us + CHUNK_S * US, BACKFILL))
             self._view.progress("writing an hour of history", (fleet.now_us - start_us) / (end_us - start_us))
         await publisher.flushed()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from schemas.outputs import Command, Finding
+from schemas.outputs import Command, Finding, Status
 from schemas.units import US
 from streams.demo import messages
 from streams.demo.board import Board
@@ -29,6 +29,12 @@ def clock_us() -> int:
 Tools = tuple[Publisher, Listener, Worker]
 
 
+def _is_cancelled() -> bool:
+    """Whether a Ctrl-C was swallowed: aiokafka uses `asyncio.wait_for`, which does that now and then on Python 3.11."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class StageHand:
     """Everything that goes on while the demo waits or plays, done once per slice of a tenth of a second."""
 
@@ -40,6 +46,7 @@ class StageHand:
         self._cues: list[Cue] = []
         self._began_us: int | None = None
         self._seen: set[str] = set()
+        self._worst: dict[str, int] = {}  # episode -> the rank of its severity
         self.sent = 0
 
     @property
@@ -62,6 +69,8 @@ class StageHand:
         publisher, listener, worker = tools
         deadline = time.monotonic() + timeout_s
         while not await until():
+            if _is_cancelled():
+                raise asyncio.CancelledError
             if time.monotonic() > deadline:
                 return False
             worker.check()
@@ -85,6 +94,12 @@ class StageHand:
             events += cue.play(self._fleet)
         return events
 
+    def _is_news(self, finding: Finding) -> bool:
+        """Whether it is more than another minute of the same."""
+        worst = self._worst.get(finding.episode, -1)
+        self._worst[finding.episode] = max(worst, finding.severity.rank)
+        return finding.status is not Status.UPDATE or finding.severity.rank > worst
+
     async def _listen(self, listener: Listener) -> None:
         for output, logged_ms in await listener.poll():
             if output.id in self._seen:
@@ -97,7 +112,8 @@ class StageHand:
         if isinstance(output, Finding):
             self._incidents.note_finding(output)
             self._board.note_finding(output)
-            self._view.say(messages.found(output, at_s))
+            if self._is_news(output):
+                self._view.say(messages.found(output, at_s))
         else:
             self._incidents.note_command(output, logged_ms)
             self._board.note_command(output)

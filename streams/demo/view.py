@@ -17,7 +17,7 @@ from streams.demo.messages import Said, Summary, concluded, summed_up
 
 Output = Literal["table", "json"]
 PLAIN_WIDTH: Final = 120
-TABLE_LINES: Final = 20  # what the table and its frame take of a terminal's height
+TABLE_LINES: Final = 22  # what the table and its frame take of a terminal's height
 REFRESH_PER_S: Final = 8
 
 _STYLE: Final = {State.OK: "dim", State.RESTORED: "green", State.THROTTLED: "yellow"}
@@ -219,7 +219,7 @@ def _print_summary(console: Console, summary: Summary) -> None:
             "\n".join(outcome.actions) or "-",
             "-" if seconds is None else f"{seconds:.3f} s",
             "-" if saves is None else f"${saves:,.2f}/h",
-            outcome.missing or "restored",
+            outcome.verdict,
         )
     console.print(shown)
     backfill = summary.backfill

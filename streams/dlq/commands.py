@@ -9,13 +9,11 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 from rich.table import Table
 
 from schemas.config import Config, Seconds
@@ -178,22 +176,14 @@ def _since_ms(text: str, now_s: float) -> int:
 def _reading(config: Config, work: Callable[[Reader], Awaitable[T]]) -> T:
     """Work with a reader, which has a bar on stderr over the records that it reads, on a terminal only."""
     from streams.dlq.letters import Reader
+    from streams.log_reader import records_bar
 
     async def run() -> T:
-        with _progress() as progress:
+        with records_bar() as progress:
             async with Reader(config.kafka, progress) as reader:
                 return await work(reader)
 
     return asyncio.run(run())
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int], None]]:
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("reading", total=None)
-        yield lambda count: bar.advance(task, count)
 
 
 def _show_plan(job: Job, console: Console) -> None:

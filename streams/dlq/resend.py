@@ -15,8 +15,9 @@ from aiokafka.errors import KafkaError
 from schemas.config import Kafka
 from schemas.topics import DEAD_LETTERS
 from streams import broker
-from streams.dlq.letters import PATIENCE_S, REPLAYED, Letter, Mark, Reader, Selection, Stretch, mark
+from streams.dlq.letters import REPLAYED, Letter, Mark, Reader, Selection, mark
 from streams.errors import TidegateError
+from streams.log_reader import PATIENCE_S, Stretch
 from streams.outbox import MAX_BYTES
 
 BATCH: Final = 500  # events sent before their letters are marked
@@ -47,7 +48,7 @@ class Job(NamedTuple):
 
 async def plan(reader: Reader, selection: Selection, *, again: bool) -> Job:
     """Read all there is: what is to be sent. `again`: also what is marked."""
-    stretches = await reader.stretches(selection)
+    stretches = await reader.selected(selection)
     selected: dict[tuple[str, int, int], str] = {}
     marked: set[tuple[str, int, int]] = set()
     foreign = 0

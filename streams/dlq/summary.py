@@ -29,7 +29,7 @@ async def groups(reader: Reader, selection: Selection) -> tuple[list[Group], int
     """All letters, by topic, partition and reason; and how many of them were sent again."""
     found: dict[tuple[str, int, str], Group] = {}
     resent: set[Place] = set()
-    for stretch in await reader.stretches(selection):
+    for stretch in await reader.selected(selection):
         async for letter in reader.read(stretch):
             if isinstance(letter, Mark):
                 resent.add(letter.letter)
@@ -52,7 +52,7 @@ def _add(found: dict[tuple[str, int, str], Group], letter: Letter) -> None:
 async def newest(reader: Reader, selection: Selection, limit: int) -> list[Letter]:
     """The last letters of each partition, at most `limit` in all, newest last."""
     kept: list[Letter] = []
-    for stretch in await reader.stretches(selection):
+    for stretch in await reader.selected(selection):
         last: deque[Letter] = deque(maxlen=limit)
         async for letter in reader.read(stretch):
             if isinstance(letter, Letter) and selection.matches(letter):

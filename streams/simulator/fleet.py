@@ -23,8 +23,10 @@ from streams.simulator.profiles import Profile, draw_profiles
 
 CLIMB_PER_S: Final = 15.0  # replicas that become ready, or go, in a second: a pool of warm machines
 OK: Final = 200
+FAILED: Final = 500
 TOO_MANY_REQUESTS: Final = 429
-UNAVAILABLE: Final = 503
+PAUSED: Final = 400  # as Hugging Face answers for an endpoint that was paused, ...
+ASLEEP: Final = 503  # ... and for one that scaled to zero
 NO_LIMIT: Final = np.inf
 DURATION_S: Final = 0.12  # median time of an answer
 DURATION_SIGMA: Final = 0.3
@@ -86,6 +88,9 @@ class Fleet:
         self._peak_us = self._column("peak_hour") * HOUR_US
         size = len(self.profiles)
         self._load = np.ones(size)
+        self._slowness = np.ones(size)  # times the usual duration
+        self._failing = np.zeros(size)  # share of what is served
+        self._queue = np.zeros(size, dtype=np.int64)
         self._wanted = np.full(size, np.nan)
         self._cap = np.full(size, NO_LIMIT)
         self._limit_rps = np.full(size, NO_LIMIT)
@@ -106,6 +111,15 @@ class Fleet:
         """From the next step on `factor` times the normal number of requests arrive."""
         self._load[self._index[endpoint]] = factor
 
+    def slow_down(self, endpoint: str, factor: float, queue_depth: int = 0) -> None:
+        """From the next step on an answer takes `factor` times as long as usual, and so many wait for theirs."""
+        self._slowness[self._index[endpoint]] = factor
+        self._queue[self._index[endpoint]] = queue_depth
+
+    def fail(self, endpoint: str, share: float) -> None:
+        """From the next step on this share of the requests is answered with status 500."""
+        self._failing[self._index[endpoint]] = share
+
     def want(self, endpoint: str, replicas: int | None) -> None:
         """The autoscaler insists on so many replicas from the next step on; None: as many as usual."""
         self._wanted[self._index[endpoint]] = np.nan if replicas is None else replicas
@@ -125,18 +139,22 @@ class Fleet:
 
     def bill(self, endpoint: str, start_us: int, end_us: int, share: float = 1.0) -> Emitted:
         """The provider's bill for a period: `share` of what replicas x price makes of it."""
-        profile = self.profiles[self._index[endpoint]]
         estimate_usd = self.meter.cost_usd(endpoint, start_us, end_us)
         cost_usd = round(share * estimate_usd, 6)
         self.meter.credit(Credit(endpoint, start_us, end_us, estimate_usd - cost_usd))
+        return self.line(endpoint, (start_us, end_us), cost_usd, f"{endpoint}/{start_us}")
+
+    def line(self, endpoint: str, period_us: tuple[int, int], cost_usd: float, line_id: str) -> Emitted:
+        """A line of a bill, as the provider has it; a credit is negative."""
+        start_us, end_us = period_us
         line = {
             "endpoint": endpoint,
             "period_start": start_us / US,
             "period_end": end_us / US,
             "cost_usd": cost_usd,
-            "region": profile.region,
+            "region": self.profiles[self._index[endpoint]].region,
             "provider": "aws",
-            "line_id": f"{endpoint}/{start_us}",
+            "line_id": line_id,
         }
         return Emitted(start_us, BILLING, endpoint.encode(), _encode(line))
 
@@ -206,9 +224,9 @@ class Fleet:
             "time": time_us / US,
             "ready_replicas": ready,
             "target_replicas": target,
-            "min_replicas": 1,
+            "min_replicas": profile.min_replicas,
             "max_replicas": _whole(self._cap[i]),
-            "state": _state(ready, target),
+            "state": _state(ready, target, self._cap[i]),
             "region": profile.region,
             "instance": profile.instance,
         }
@@ -218,14 +236,16 @@ class Fleet:
         """The step's requests; what was turned away is reported too, so the offered rate stays visible."""
         seconds = cadence.step_us / US
         offered = self._rng.poisson(self._normal_rps() * self._load * seconds)
-        durations = self._rng.lognormal(np.log(DURATION_S), DURATION_SIGMA, len(offered))
+        durations = self._slowness * self._rng.lognormal(np.log(DURATION_S), DURATION_SIGMA, len(offered))
         offsets = self._rng.integers(cadence.step_us, size=(2, len(offered)))
         served = self._admitted(offered, seconds)
         down = self._target == 0
         served[down] = 0
-        refused = np.where(down, UNAVAILABLE, TOO_MANY_REQUESTS)
+        refused = np.where(down, np.where(self._cap == 0, PAUSED, ASLEEP), TOO_MANY_REQUESTS)
+        failed = self._rng.binomial(served, self._failing)
         self._remember(offered / seconds, seconds)
-        yield from self._requests(served, np.full_like(served, OK), offsets[0], durations)
+        yield from self._requests(served - failed, np.full_like(served, OK), offsets[0], durations)
+        yield from self._requests(failed, np.full_like(served, FAILED), offsets[0], durations)
         yield from self._requests(offered - served, refused, offsets[1], np.full(len(offered), REFUSED_S))
 
     def _admitted(self, offered: NDArray[np.int64], seconds: float) -> NDArray[np.int64]:
@@ -250,14 +270,16 @@ class Fleet:
     ) -> Iterator[Emitted]:
         """A row for each endpoint that has any; `offsets` are microseconds into the step."""
         rows = np.flatnonzero(counts)
-        columns = (rows, counts[rows], status[rows], self.now_us + offsets[rows], durations[rows].round(4))
-        for i, count, code, time_us, duration_s in zip(*(c.tolist() for c in columns), strict=True):
+        times_us, waiting = self.now_us + offsets[rows], self._queue[rows]
+        columns = (rows, counts[rows], status[rows], times_us, durations[rows].round(4), waiting)
+        for i, count, code, time_us, duration_s, queue_depth in zip(*(c.tolist() for c in columns), strict=True):
             event = {
                 "endpoint": self.profiles[i].name,
                 "time": time_us / US,
                 "count": count,
                 "status": code,
                 "duration_s": duration_s,
+                "queue_depth": queue_depth,
                 "region": self.profiles[i].region,
                 "input_tokens": INPUT_TOKENS * count,
                 "output_tokens": OUTPUT_TOKENS * count if code == OK else 0,
@@ -279,7 +301,10 @@ def _whole(cap: float) -> int | None:
     return int(cap) if np.isfinite(cap) else None
 
 
-def _state(ready: int, target: int) -> str:
+def _state(ready: int, target: int, cap: float) -> str:
+    """In Hugging Face's words: who was shut down is paused, who went to sleep by itself is scaled to zero."""
     if target == 0:
-        return "paused"
+        return "paused" if cap == 0 else "scaledToZero"
+    if ready == 0:
+        return "initializing"
     return "running" if ready >= target else "updating"

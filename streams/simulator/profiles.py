@@ -57,6 +57,7 @@ class Profile:
     critical: bool = False
     swing: float = DEFAULT_SWING
     peak_hour: float = 15.0
+    min_replicas: int = 1
 
 
 def draw_profiles(seed: int, size: int) -> tuple[Profile, ...]:

@@ -90,6 +90,17 @@ def spend_evidence(rows: list[tuple[str, int, float]]) -> dict[str, Any]:
     return {"endpoints": listed, "rate_usd_per_hour": sum(replicas * price for _, replicas, price in rows)}
 
 
+def daily(at_s: float, rows: list[tuple[str, int, float]], **fields: Unpack[Fields]) -> Finding:
+    """2 412 dollars since midnight, of 1 200 a day: 50 an hour, of which an endpoint that costs 5 is expensive."""
+    evidence = spend_evidence(rows) | {"daily_usd": 1200.0, "allowance_usd_per_hour": 50.0}
+    for row in evidence["endpoints"]:
+        row["expensive"] = row["usd_per_hour"] >= 5.0
+    fields.setdefault("evidence", evidence)
+    fields.setdefault("value", 2412.0)
+    fields.setdefault("threshold", 1440.0)
+    return finding("daily_spend", "all", None, at_s, **fields)
+
+
 def later(found: Finding, at_s: float, status: Status = Status.UPDATE, **changes: Any) -> Finding:
     """A later finding of the same episode."""
     identity = derive_id("finding", found.episode, status.value, at(at_s), str(sorted(changes.items())))

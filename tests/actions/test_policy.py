@@ -26,6 +26,14 @@ def test_an_unknown_rule_does_nothing() -> None:
     assert respond(Config(), "latency", CRITICAL, "acme/a") is None
 
 
+def test_nothing_is_ever_done_because_of_silence() -> None:
+    """What is not known is no ground to act, whatever the configuration asks for."""
+    own = {"acme/a": Endpoint(actions={"telemetry_gap": "shutdown"})}
+    config = Config(actions={"telemetry_gap": "shutdown"}, endpoints=own)
+    for name in ("acme/a", "acme/b"):
+        assert {respond(config, "telemetry_gap", severity, name) for severity in Severity} == {None}
+
+
 def test_a_response_for_a_rule_keeps_the_severities_at_which_it_acts() -> None:
     """`hourly_spend: shutdown` does not shut down at a warning."""
     config = Config(actions={"hourly_spend": "shutdown", "latency": "throttle"})

@@ -6,7 +6,7 @@ import pytest
 
 from actions.proposals import overflow_to, propose
 from schemas.config import Overflow, Provider
-from schemas.outputs import Action
+from schemas.outputs import Action, Severity
 from tests.actions.findings import finding, runaway, settings, surge
 
 PROVIDERS = Overflow(
@@ -56,10 +56,49 @@ def test_without_a_price_nothing_is_said_of_money() -> None:
 
 def test_a_throttle_for_any_other_rule_stops_growth() -> None:
     """Without a rate to throttle to, the endpoint keeps what is ready."""
-    found = finding("latency", "acme/a", "acme/a", 0, evidence={"before": {"ready_replicas": 3}})
-    claim = propose(found, settings(actions={"latency": "throttle"}))
+    found = finding("cold_starts", "acme/a", "acme/a", 0, evidence={"before": {"ready_replicas": 3}})
+    claim = propose(found, settings(actions={"cold_starts": "throttle"}))
     assert claim is not None
     assert claim.parameters == {"max_replicas": 3}
+
+
+THRASH = {"replicas_low": 2, "replicas_high": 6, "before": {"ready_replicas": 6}}
+
+
+def test_a_thrash_is_capped_at_the_lower_end_of_its_swing() -> None:
+    """If somebody wants it to be: by default it is only advised. A cap ends no swing between one replica and none."""
+    config = settings(actions={"scale_thrash": "throttle"})
+    claims = [
+        propose(finding("scale_thrash", "acme/a", "acme/a", 0, evidence=THRASH | {"replicas_low": low}), config)
+        for low in (2, 0, None)
+    ]
+    assert [claim and claim.parameters for claim in claims] == [{"max_replicas": 2}, None, None]
+    assert claims[0] is not None
+    assert claims[0].cost.saves_usd_per_hour == 8.0
+
+
+@pytest.mark.parametrize("rule", ["cold_starts", "scale_thrash", "low_utilization"])
+def test_what_only_advises_does_nothing_unless_configured(rule: str) -> None:
+    """At any severity; and once configured it knows how to come back."""
+    for severity in Severity:
+        found = finding(rule, "acme/a", "acme/a", 0, severity=severity, evidence=THRASH)
+        assert propose(found, settings()) is None
+        claim = propose(found, settings(actions={rule: "shutdown"}))
+        assert claim is not None
+        assert (claim.action, claim.before) == (Action.SHUTDOWN, {"ready_replicas": 6})
+
+
+@pytest.mark.parametrize("rule", ["queue_depth", "latency", "error_rate"])
+def test_an_endpoint_that_cannot_keep_up_is_not_kept_from_growing(rule: str) -> None:
+    """Whatever the evidence holds: no throttle, but the overflow and the shutdown that are asked for."""
+    found = finding(rule, "acme/a", "acme/a", 0, evidence={"high_rps": 3.0, "before": {"ready_replicas": 3}})
+    assert propose(found, settings(actions={rule: "throttle"})) is None
+    config = settings(overflow=PROVIDERS, actions={rule: "overflow"})
+    claims = [propose(found, each) for each in (config, settings(actions={rule: "shutdown"}))]
+    assert [(claim.action, claim.parameters.get("provider")) for claim in claims if claim is not None] == [
+        (Action.OVERFLOW, "also"),
+        (Action.SHUTDOWN, None),
+    ]
 
 
 @pytest.mark.parametrize("high", [None, "12", True, float("nan")])

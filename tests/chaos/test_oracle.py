@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-from schemas.topics import FINDINGS, ROLLUPS
-from tests.chaos.oracle import Comparison, Expected, Written, compare, digest, identify
+import msgspec
+
+from schemas.outputs import Rollup
+from schemas.topics import FINDINGS, REQUESTS, ROLLUPS, clock_of
+from tests.chaos.oracle import Comparison, Expected, Written, _note, compare, digest, identify
+from tests.streams.test_lane import Row
 
 
 def owed(*rows: tuple[str, str, bytes]) -> Expected:
@@ -63,6 +67,16 @@ def test_rollups_of_two_budgets_do_not_overtake_each_other() -> None:
     expected = owed(*(("requests-0", identity, content) for identity, content in rows))
     assert compare(ROLLUPS, expected, found(rows[0], rows[2], rows[1])).wrong == 0
     assert compare(ROLLUPS, expected, found(rows[2], rows[0], rows[1])).overtaken == ["all requests 0 1"]
+
+
+def test_two_workers_may_vouch_for_the_same_second() -> None:
+    """What they heard by then may differ, and nobody owes it."""
+    written = Written()
+    for heard_us in (5, 6):
+        value = msgspec.json.encode(Rollup("b", clock_of(REQUESTS), 0, 7, 7_000_000, heard_us=heard_us))
+        _note(written, ROLLUPS, Row(0, key=b"b", value=value))
+    assert compare(ROLLUPS, Expected(), written).wrong == 0
+    assert compare(ROLLUPS, Expected(), written).by_the_clock == 1
 
 
 def test_records_are_known_by_what_readers_know_them_by() -> None:

@@ -11,7 +11,7 @@ from msgspec import structs
 from detectors import SETTINGS
 from schemas.config import Budget, Config, Endpoint, Input, RuleSettings, Seconds
 from schemas.outputs import Finding, Rollup
-from schemas.topics import SCALING, Record
+from schemas.topics import REQUESTS, SCALING, Record, clock_of
 from schemas.units import US
 from streams.configuration import defaults
 from streams.stage import Fact, Outgoing, Stage
@@ -36,18 +36,51 @@ def entry(time_s: float, key: str, fields: Mapping[str, Any]) -> Entry:
     return Entry(0, round((START_S + time_s) * 1000), key.encode(), orjson.dumps(fields))
 
 
-def request(time_s: float, count: int, endpoint: str = ENDPOINT) -> Entry:
-    return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s, "count": count})
+def request(time_s: float, count: int, endpoint: str = ENDPOINT, **fields: Any) -> Entry:
+    return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s, "count": count} | fields)
 
 
-def scaling(time_s: float, ready: int, target: int, endpoint: str = ENDPOINT) -> Entry:
+def scaling(time_s: float, ready: int, target: int, endpoint: str = ENDPOINT, **told: Any) -> Entry:
+    """`told`: what else the event says."""
     replicas = {"ready_replicas": ready, "target_replicas": target}
-    return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s} | replicas)
+    return entry(time_s, endpoint, {"endpoint": endpoint, "time": START_S + time_s} | replicas | told)
 
 
-def rollup(time_s: float, seq: int, replicas: int, endpoint: str = ENDPOINT) -> Entry:
+def rollup(time_s: float, seq: int, replicas: int, endpoint: str = ENDPOINT, region: str | None = None) -> Entry:
+    """What a budget hears of a scaling event."""
     time_us = round((START_S + time_s) * US)
-    value = Rollup("all", SCALING, 0, seq, time_us, endpoint=endpoint, replicas=replicas)
+    return told(Rollup("all", SCALING, 0, seq, time_us, endpoint=endpoint, replicas=replicas, region=region))
+
+
+def requests(time_s: float, seq: int, counts: Mapping[str, int], partition: int = 0) -> Entry:
+    """What a budget hears of the minute of requests that ends then."""
+    several = {endpoint: (count, 0) for endpoint, count in counts.items()}
+    return told(Rollup("all", REQUESTS, partition, seq, round((START_S + time_s) * US), requests=several))
+
+
+def told(value: Rollup) -> Entry:
+    """A roll-up as it lies in its log."""
+    return Entry(0, value.time_us // 1000, value.budget.encode(), encode(value))
+
+
+def counted(time_s: int, count: int, endpoint: str = ENDPOINT, partition: int = 0) -> Entry:
+    """The roll-up of the minute that ends then."""
+    return _rolled(time_s, REQUESTS, partition=partition, requests={endpoint: (count, 0)})
+
+
+def scaled(time_s: int, replicas: int, endpoint: str = ENDPOINT) -> Entry:
+    return _rolled(time_s, SCALING, endpoint=endpoint, replicas=replicas)
+
+
+def marked(time_s: int, topic: str, partition: int = 0, heard_s: int | None = None) -> Entry:
+    """The wall clock's word that a partition had been read to its end then."""
+    heard_us = None if heard_s is None else (START_S + heard_s) * US
+    return _rolled(time_s, clock_of(topic), partition=partition, heard_us=heard_us)
+
+
+def _rolled(time_s: int, source: str, partition: int = 0, **told: Any) -> Entry:
+    time_us = (START_S + time_s) * US
+    value = Rollup("all", source, partition, START_S + time_s, time_us, **told)
     return Entry(0, time_us // 1000, b"all", encode(value))
 
 
@@ -62,7 +95,7 @@ def settings(lateness_s: int = 2, **rules: RuleSettings) -> Config:
     return structs.replace(
         config,
         input=Input(lateness=Seconds(lateness_s)),
-        defaults=Endpoint(critical=False, expected_max=4, price_usd_per_hour=1.0),
+        defaults=Endpoint(critical=False, expected_max=4, price_usd_per_hour=1.0, model="bert"),
         budgets={"all": Budget(daily_usd=240.0, endpoints=("acme/*",))},
         rules={**config.rules, **rules},
         version="test",
@@ -81,6 +114,17 @@ def stage_of(topic: str, config: Config) -> Folding:
 
 def findings(stage: Folding, records: Sequence[Entry]) -> list[Finding]:
     return [value for value in stage.fold(records).values if isinstance(value, Finding)]
+
+
+def of_scaling(rule: str, log: Sequence[Entry], config: Config | None = None) -> list[Finding]:
+    """What one rule says of scaling events in this order, all at once."""
+    stage = stage_of(SCALING, settings() if config is None else config)
+    return [finding for finding in findings(stage, numbered(log)) if finding.rule == rule]
+
+
+def of_endpoint(config: Config, **known: Any) -> Config:
+    """The configuration with something else known of all endpoints."""
+    return structs.replace(config, defaults=structs.replace(config.defaults, **known))
 
 
 class Cut(NamedTuple):

@@ -11,25 +11,31 @@ import pytest
 from msgspec import structs
 
 from detectors import RULES
-from detectors.rule import BudgetRule, RequestRule, ScalingRule
+from detectors.rule import BudgetRule, FleetRule, HistoryRule, RequestRule, ScalingRule
 from schemas.config import Config, RuleSettings, Seconds
 from schemas.outputs import Finding, Status
 from schemas.topics import REQUESTS, ROLLUPS, SCALING
 from schemas.units import US, from_rfc3339
 from tests.detectors.logs import (
+    ENDPOINT,
     START_S,
     Cut,
     Entry,
+    counted,
     findings,
+    marked,
     numbered,
     outputs,
     request,
+    requests,
     rollup,
+    scaled,
     scaling,
     settings,
     stage_of,
 )
 
+DAY_S: Final = 86_400
 PAGES: Final = Path(__file__).parent.parent.parent / "docs" / "rules"
 
 
@@ -77,14 +83,94 @@ def _replicas(start: int, end: int, *, high: bool) -> list[Entry]:
     return [scaling(second, 2, 40 if high else 2) for second in range(start, end, 5)]
 
 
+def _wakes(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [scaling(second, second % 40 // 20 if high else 1, 1) for second in range(start, end, 20)]
+
+
+def _swings(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [scaling(second, 2 + second % 120 // 60 if high else 2, 2) for second in range(start, end, 20)]
+
+
+def _idles(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [scaling(second, 2, 2, utilization=0.02 if high else 0.5) for second in range(start, end, 20)]
+
+
 def _spend(start: int, end: int, *, high: bool) -> list[Entry]:
     return [rollup(second, second, 100 if high else 2) for second in range(start, end, 5)]
 
 
+def _heard(start: int, end: int, *, high: bool) -> list[Entry]:
+    """An endpoint with replicas; while it is silent, its input is read to its end all the time."""
+    minutes = range(-(-start // 60) * 60, end, 60)
+    told = [(scaled(second, 2), marked(second, REQUESTS) if high else counted(second, 600)) for second in minutes]
+    return [entry for pair in told for entry in pair]
+
+
+def _costs(start: int, end: int, *, high: bool) -> list[Entry]:
+    """One endpoint jumps, beside a larger one that does not; the budget as a whole is not twice as dear."""
+    step = 30 if end - start < 3600 else 600
+    each = [
+        [rollup(s, 2 * s, 9 if high else 2), rollup(s, 2 * s + 1, 30, "acme/large")] for s in range(start, end, step)
+    ]
+    return [one for pair in each for one in pair]
+
+
+def _unit_costs(start: int, end: int, *, high: bool) -> list[Entry]:
+    """As many requests as ever, and twice as many replicas."""
+    step = 30 if end - start < 3600 else 1800
+    each = [
+        [rollup(s, s, 4 if high else 2), requests(s + step, s, {ENDPOINT: 10 * step})] for s in range(start, end, step)
+    ]
+    return [one for pair in each for one in pair]
+
+
+def _regions(start: int, end: int, *, high: bool) -> list[Entry]:
+    """As many requests here as there, and twice as many replicas."""
+    step = 30 if end - start < 3600 else 600
+    return [
+        one
+        for s in range(start, end, step)
+        for one in (
+            rollup(s, 2 * s, 4 if high else 2, region="here"),
+            rollup(s, 2 * s + 1, 2, "acme/bert-2", region="there"),
+            requests(s + step, s, {ENDPOINT: 10 * step, "acme/bert-2": 10 * step}),
+        )
+    ]
+
+
+def _depths(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [request(second, 2, queue_depth=15 if high else 2) for second in range(start, end)]
+
+
+def _durations(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [request(second, 2, duration_s=0.9 if high else 0.1) for second in range(start, end)]
+
+
+def _failures(start: int, end: int, *, high: bool) -> list[Entry]:
+    return [request(second, 2, status=503 if high else 200) for second in range(start, end)]
+
+
+def _day(start: int, end: int, *, high: bool) -> list[Entry]:
+    """Fourteen hours before midnight, a budget of a day is spent in minutes."""
+    step = 5 if end - start < DAY_S / 2 else 60
+    return [rollup(second, second, 5000 if high else 2) for second in range(start, end, step)]
+
+
 SCENARIOS: Final = {
+    "cold_starts": Scenario(SCALING, _wakes, warm_s=600, high_s=460, calm_s=3900),
+    "scale_thrash": Scenario(SCALING, _swings, warm_s=600, high_s=460, calm_s=3900),
+    "low_utilization": Scenario(SCALING, _idles, warm_s=3900, high_s=3700, calm_s=1500),
+    "cost_per_request": Scenario(ROLLUPS, _unit_costs, warm_s=60 * 3600, high_s=10 * 3600, calm_s=24 * 3600),
+    "cost_spike": Scenario(ROLLUPS, _costs, warm_s=11 * 3600, high_s=1200, calm_s=1800),
+    "regional_cost": Scenario(ROLLUPS, _regions, warm_s=3 * 3600, high_s=2 * 3600, calm_s=3 * 3600),
+    "daily_spend": Scenario(ROLLUPS, _day, warm_s=600, high_s=400, calm_s=DAY_S * 14 // 24),
+    "telemetry_gap": Scenario(ROLLUPS, _heard, warm_s=28 * 3600, high_s=600, calm_s=240),
     "request_surge": Scenario(REQUESTS, _requests, warm_s=700, high_s=20, calm_s=120),
     "runaway_replicas": Scenario(SCALING, _replicas, warm_s=60, high_s=20, calm_s=120),
     "hourly_spend": Scenario(ROLLUPS, _spend, warm_s=600, high_s=400, calm_s=4200),
+    "queue_depth": Scenario(REQUESTS, _depths, warm_s=60, high_s=40, calm_s=120),
+    "latency": Scenario(REQUESTS, _durations, warm_s=60, high_s=20, calm_s=180),
+    "error_rate": Scenario(REQUESTS, _failures, warm_s=60, high_s=20, calm_s=420),
 }
 
 
@@ -195,11 +281,12 @@ def test_evidence_is_plain_json(rule: str) -> None:
 
 
 def test_a_rule_says_what_it_is(rule: str) -> None:
-    """Its name is its key, it has a unit, settings with defaults, and one of the three shapes."""
+    """Its name is its key, it has a unit, settings with defaults, and one of the five shapes."""
     kind = RULES[rule]
     assert (kind.rule, bool(kind.unit)) == (rule, True)
     assert isinstance(kind.Settings(), RuleSettings)
-    assert sum(issubclass(kind, shape) for shape in (RequestRule, ScalingRule, BudgetRule)) == 1
+    shapes = (RequestRule, ScalingRule, HistoryRule, BudgetRule, FleetRule)
+    assert sum(issubclass(kind, shape) for shape in shapes) == 1
 
 
 def test_a_rule_has_its_page(rule: str) -> None:
@@ -213,10 +300,40 @@ def test_a_rule_has_its_page(rule: str) -> None:
     assert f"({rule}.md)" in (PAGES / "README.md").read_text(encoding="utf-8")
 
 
-CONTRACT: Final = {
+CONTRACT: Final[dict[str, dict[str, object]]] = {
+    "cost_per_request": {"rise": 0.2, "min_requests": 100, "accept_after": Seconds(86400), "resolve_below": 0.8},
+    "cost_spike": {"ratio": 2.0, "min_usd_per_hour": 1.0, "resolve_below": 0.8},
+    "regional_cost": {"difference": 0.3, "min_requests": 100, "min_usd_per_day": 1.0, "resolve_below": 0.8},
+    "daily_spend": {"warning": 1.2, "error": 1.5, "critical": 2.0, "expensive_share": 0.1, "resolve_below": 0.8},
     "request_surge": {"ratio": 5.0, "min_rate": 1.0, "window": Seconds(10), "resolve_below": 0.8},
     "runaway_replicas": {"resolve_below": 1.0},
     "hourly_spend": {"for_": Seconds(60), "resolve_below": 0.8},
+    "cold_starts": {"threshold": 10, "window": Seconds(3600), "usd_per_gb": 0.09, "resolve_below": 0.8},
+    "scale_thrash": {
+        "per_day": 50.0,
+        "window": Seconds(3600),
+        "min_changes": 3,
+        "usd_per_scale_event": (2.0, 5.0),
+        "resolve_below": 0.8,
+    },
+    "low_utilization": {"threshold": 0.1, "window": Seconds(3600), "resolve_below": 0.8},
+    "queue_depth": {"threshold": 10.0, "for_": Seconds(30), "resolve_below": 0.8},
+    "latency": {
+        "threshold": Seconds(0.5),
+        "quantile": 0.95,
+        "window": Seconds(60),
+        "min_requests": 20,
+        "resolve_below": 0.8,
+    },
+    "error_rate": {"threshold": 0.01, "window": Seconds(300), "min_requests": 20, "resolve_below": 0.8},
+    "telemetry_gap": {
+        "for_": Seconds(300),
+        "known_for": Seconds(86_400),
+        "scaling_after": Seconds(300),
+        "bills_after": Seconds(36 * 3600),
+        "prices_after": Seconds(90 * 86_400),
+        "resolve_below": 0.8,
+    },
 }
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from detectors import BudgetFold, ScalingFold, budget_rules, scaling_rules
-from detectors.budgets import AccountState
+from detectors import BudgetFold, ScalingFold, budget_rules, history_rules, scaling_rules
+from detectors.budgets import AccountState, Key, RulesState
 from detectors.rules.hourly_spend import Settings as HourlySpendSettings
 from schemas.config import Config, Endpoint, Input, Seconds
 from schemas.events import Scaling
@@ -37,7 +37,7 @@ LONG: Final = forgetful(10_000 * HOUR_S)
 
 def scaling_fold(config: Config) -> ScalingFold:
     """The fold of a stage that has read nothing."""
-    return ScalingFold(config, 0, scaling_rules())
+    return ScalingFold(config, 0, [*scaling_rules(), *history_rules()])
 
 
 def without(evidence: str, found: list[Finding]) -> list[Finding]:
@@ -140,7 +140,7 @@ def applied(fold: ScalingFold, log: list[tuple[float, str, int]]) -> list[Findin
 @given(SCALINGS)
 def test_seconds_that_are_skipped_had_nothing_to_say(rows: list[tuple[float, str, int]]) -> None:
     """Findings are those of a fold that skips none."""
-    assert applied(scaling_fold(LONG), rows) == applied(SlowFold(LONG, 0, scaling_rules()), rows)
+    assert applied(scaling_fold(LONG), rows) == applied(SlowFold(LONG, 0, [*scaling_rules(), *history_rules()]), rows)
 
 
 @pytest.mark.parametrize("is_restarted", [False, True])
@@ -242,6 +242,21 @@ def test_what_a_silent_endpoint_costs_ends_when_it_is_forgotten() -> None:
     assert spent(fold) == (0, 0)
 
 
+def test_what_an_endpoint_spent_today_is_not_forgotten_with_it() -> None:
+    """Nor with a restart: the sum of the day is what it was, and grows no more."""
+    fold = BudgetFold(forgetful(), budget_rules())
+    for second, rollup in ((0, replicas_of(0, 0, 3, "acme/a")), (SOON_S + 1, replicas_of(SOON_S + 1, 1, 0, "acme/b"))):
+        fold.apply(rollup)
+        assert fold._budgets["all"].ledger.spend_today() == (3 * NANO * second + HOUR_S // 2) // HOUR_S
+    again = BudgetFold(forgetful(), budget_rules())
+    again.restore(fold.budgets(), {key: kept for key, kept in fold.changed().items() if kept is not None})
+    for one in (fold, again):
+        one.apply(replicas_of(SOON_S + 1000, 2, 0, "acme/b"))
+        ledger = one._budgets["all"].ledger
+        assert ledger.accounts.keys() == {"acme/b"}
+        assert ledger.spend_today() == (3 * NANO * (SOON_S + 1) + HOUR_S // 2) // HOUR_S
+
+
 def test_a_bill_that_still_runs_is_not_forgotten() -> None:
     """A line of a day, at its first hour, and then nothing."""
     fold = BudgetFold(forgetful(), budget_rules())
@@ -257,7 +272,7 @@ def test_a_bill_that_still_runs_is_not_forgotten() -> None:
 def test_ever_new_names_are_bounded_in_budgets() -> None:
     """With replicas that nobody takes back, and bills that run on: as many as each partition of the inputs may have."""
     fold = BudgetFold(forgetful(most=5), budget_rules())
-    facts: dict[tuple[str, str], AccountState] = {}
+    facts: dict[Key, AccountState | RulesState] = {}
     for job in range(300):
         rollup = bill_of(job, job, 700 * HOUR_S, f"acme/job-{job}")
         fold.apply(structs.replace(rollup, partition=job % 2))

@@ -5,16 +5,20 @@ from __future__ import annotations
 import copy
 from fractions import Fraction
 from itertools import pairwise
+from random import Random
 from typing import Final
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from detectors import ledger as ledgers
-from detectors.ledger import KEEP_US, LATENESS_US, MOST_LINES, WINDOW_US, Account, Ledger
+from detectors.account import SLOT_US, Account
+from detectors.day import day_of
+from detectors.ledger import KEEP_US, LATENESS_US, MOST_LINES, WINDOW_US, Ledger
 from schemas.outputs import Bill
-from schemas.units import HOUR_US, NANO, US
+from schemas.units import HOUR_US, NANO, US, from_rfc3339
 
 NOW_US: Final = 500_000 * HOUR_US
 PRICE: Final = 2 * NANO  # per replica and hour
@@ -27,6 +31,13 @@ def ledger_at(time_us: int, *endpoints: str) -> Ledger:
     for endpoint in endpoints:
         ledger.price(endpoint, PRICE)
     return ledger
+
+
+def summed_today(ledger: Ledger) -> int:
+    """The spend of the day, slowly: each account from midnight on, all of it rounded once."""
+    costs = [(account.cost(ledger.day.started_us, ledger.now_us), name) for name, account in ledger.accounts.items()]
+    usage = sum(cost.replica_us * ledger.prices[name] for cost, name in costs)
+    return sum(cost.billed_nano for cost, _ in costs) + (2 * usage + HOUR_US) // (2 * HOUR_US)
 
 
 def summed(ledger: Ledger) -> int:
@@ -248,7 +259,7 @@ def test_lines_of_many_periods_are_added_up_to_the_same_sum() -> None:
     ]
     for line in lines:
         account.charge(line)
-    account.condense()
+    account.condense(MOST_LINES // 2, NOW_US - KEEP_US)
     kinds = {(line.estimated, line.cost_nano < 0, line.start_us == line.end_us) for line in lines}
     assert {(b.estimated, b.cost_nano < 0, b.start_us == b.end_us) for b in account.bills} == kinds
     for kind in kinds:
@@ -368,3 +379,247 @@ def test_a_chatty_source_does_not_fill_the_memory(replicas: int) -> None:
         ledger.advance(NOW_US + second * US)
         ledger.scale("a", NOW_US + second * US, replicas)
     assert len(ledger.accounts["a"].steps) < 200
+
+
+# -- the day -----------------------------------------------------------------------------------------------------------
+
+ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Adelaide")
+NOON_US: Final = {  # of a day of 25 hours, of one of 23, and of an ordinary one
+    "UTC": "2026-11-22T12:00:00Z",
+    "Europe/Berlin": "2026-10-25T12:00:00Z",
+    "America/New_York": "2026-03-08T12:00:00Z",
+    "Asia/Kolkata": "2026-11-22T12:00:00Z",
+    "Australia/Adelaide": "2026-10-04T02:00:00Z",
+}
+DAY_STEPS: Final = st.lists(st.tuples(st.integers(0, 14 * 3600), st.integers(0, 50)), min_size=1, max_size=40)
+
+
+def noon_in(zone: str) -> Ledger:
+    ledger = Ledger(zone)
+    ledger.advance(from_rfc3339(NOON_US[zone]))
+    return ledger
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@given(DAY_STEPS, st.randoms(use_true_random=False), st.integers(1, 10**12))
+def test_the_days_sum_does_not_depend_on_the_order_of_arrival(
+    zone: str, steps: list[Step], random: Random, price: int
+) -> None:
+    """From midnight of a day of 23, 24 or 25 hours to any moment of it, reports up to five minutes late."""
+    start_us, end_us = day_of(from_rfc3339(NOON_US[zone]), zone)
+    times = [(start_us - HOUR_US + after_s * US, replicas) for after_s, replicas in steps]
+    arrivals = sorted(times, key=lambda step: step[0] + random.randrange(LATENESS_US))
+    ledger = Ledger(zone)
+    ledger.price("a", price)
+    for time_us, replicas in arrivals:
+        ledger.advance(time_us)
+        ledger.scale("a", time_us, replicas)
+        assert ledger.day.upper_nano >= summed_today(ledger)
+    ledger.advance(min(end_us - 1, max(ledger.now_us, start_us) + random.randrange(5 * HOUR_US)))
+    sought = exact(times, start_us, ledger.now_us, price)
+    assert ledger.spend_today() == sought // 1 + (sought % 1 >= Fraction(1, 2))
+
+
+@given(st.lists(st.tuples(st.integers(0, 23 * 3600), st.integers(0, 50)), min_size=30, max_size=60))
+def test_the_days_sum_is_exact_of_however_many_reports(steps: list[Step]) -> None:
+    """History is drawn together when there is much of it, and nothing is lost of the sum, nor of the last hour."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledgers, "MOST_STEPS", 4)
+        patch.setattr(ledgers, "TIDY_EVERY", 2)
+        ledger = Ledger()
+        ledger.price("a", PRICE)
+        start_us = day_of(NOW_US, "UTC")[0]
+        times = sorted((start_us + after_s * US, replicas) for after_s, replicas in steps)
+        for time_us, replicas in times:
+            ledger.advance(time_us)
+            ledger.scale("a", time_us, replicas)
+            assert ledger.day.upper_nano >= summed_today(ledger)
+        ledger.advance(start_us + 23 * HOUR_US + 1001 * US)
+        for since_us, spent in ((start_us, ledger.spend_today()), (ledger.now_us - WINDOW_US, ledger.spend())):
+            sought = exact(times, since_us, ledger.now_us, PRICE)
+            assert spent == sought // 1 + (sought % 1 >= Fraction(1, 2))
+
+
+@pytest.mark.parametrize("every_s", [5, 61])
+def test_what_is_kept_of_a_day_of_scaling_is_bounded(every_s: int) -> None:
+    """An endpoint that never rests, for a day and a half."""
+    ledger = ledger_at(NOW_US, "a")
+    for second in range(0, 36 * 3600, every_s):
+        ledger.advance(NOW_US + second * US)
+        ledger.scale("a", NOW_US + second * US, second % 7)
+    assert len(ledger.accounts["a"].steps) <= 2 * 26 * 4 + 2 * 3600 // every_s + 2 * ledgers.TIDY_EVERY
+
+
+def test_a_slot_of_many_steps_has_two_and_the_same_replica_time() -> None:
+    """Whole numbers of replicas, and what came after goes on."""
+    account = Account([(NOW_US + minute * 60 * US, 3 * minute % 7) for minute in range(20)])
+    before = [account.cost(NOW_US + place * SLOT_US, NOW_US + (place + 1) * SLOT_US) for place in range(3)]
+    account.thin(NOW_US + SLOT_US + 1)
+    assert [account.cost(NOW_US + place * SLOT_US, NOW_US + (place + 1) * SLOT_US) for place in range(3)] == before
+    assert len(account.steps) == 2 + 5
+    account.thin(NOW_US + SLOT_US + 1)
+    assert len(account.steps) == 2 + 5
+
+
+def test_lines_that_follow_one_another_are_drawn_together_without_a_loss() -> None:
+    """Those of this morning; those that ended in the last two hours keep their ids."""
+    ledger = ledger_at(NOW_US, "a")
+    ledger.scale("a", NOW_US, 9)
+    ledger.advance(NOW_US + 6 * HOUR_US)
+    for second in range(0, 5 * 3600, 8):
+        start_us = NOW_US + second * US
+        ledger.charge("a", Bill(start_us, start_us + 8 * US, 1000, estimated=False, line_id=f"{second}"))
+    kept = ledger.accounts["a"].bills
+    assert len(kept) <= MOST_LINES
+    assert any(line.line_id is None for line in kept)
+    assert all(line.line_id is not None for line in kept if line.end_us > ledger.now_us - KEEP_US)
+    assert ledger.spend_today() == 2250 * 1000 + 9 * PRICE
+
+
+@given(st.lists(moves(), max_size=25), st.sets(st.integers(0, 25)), st.integers(1, 10**10), st.sampled_from(ZONES))
+def test_the_days_bound_is_never_below_its_spend(
+    log: list[tuple[str, int, int, Bill | int]], asked: set[int], price: int, zone: str
+) -> None:
+    """Whatever comes, whenever the exact sum was asked for, and across midnights; and what is settled stays right."""
+    ledger = noon_in(zone)
+    for endpoint in "abc":
+        ledger.price(endpoint, price)
+    for place, move in enumerate(log):
+        play(ledger, move)
+        assert ledger.day.upper_nano >= summed_today(ledger)
+        if place in asked:
+            assert ledger.spend_today() == summed_today(ledger)
+            assert ledger.day.upper_nano >= summed_today(ledger)
+        if place % 5 == 4:
+            ledger.price("abc"[place % 3], price * (place % 4))
+            assert ledger.day.upper_nano >= summed_today(ledger)
+    for after_us in (1, US, HOUR_US // 2, HOUR_US, 30 * HOUR_US):
+        ledger.advance(ledger.now_us + after_us)
+        assert ledger.day.upper_nano >= summed_today(ledger)
+        assert ledger.spend_today() == summed_today(ledger)
+
+
+@given(st.lists(moves(), max_size=40), st.integers(1, 10**10))
+def test_the_days_bound_holds_when_history_is_drawn_together(
+    log: list[tuple[str, int, int, Bill | int]], price: int
+) -> None:
+    """Of lines and of steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, limit in (("MOST_LINES", 3), ("MOST_STEPS", 3), ("TIDY_EVERY", 2)):
+            patch.setattr(ledgers, name, limit)
+        ledger = ledger_at(NOW_US, "a", "b", "c")
+        for endpoint in "abc":
+            ledger.price(endpoint, price)
+        for move in log:
+            play(ledger, move)
+            assert ledger.day.upper_nano >= summed_today(ledger)
+            assert ledger.spend_today() == summed_today(ledger)
+
+
+def test_the_days_bound_is_close_while_bills_replace_what_was_estimated() -> None:
+    """Else every hour's bills would ask for the exact sum again and again."""
+    ledger = ledger_at(NOW_US, "a")
+    ledger.scale("a", NOW_US, 5)
+    for hour in range(1, 6):
+        ledger.advance(NOW_US + hour * HOUR_US)
+        ledger.charge("a", bill(hour - 1, hour, 9.0, f"hour {hour}"))
+    assert summed_today(ledger) <= ledger.day.upper_nano <= summed_today(ledger) + 100
+
+
+def test_a_bill_of_this_morning_rewrites_the_days_sum() -> None:
+    """However long ago its period ended; one of yesterday does not."""
+    ledger = ledger_at(NOW_US, "a")  # 08:00
+    ledger.scale("a", NOW_US, 5)
+    ledger.advance(NOW_US + 12 * HOUR_US)
+    assert ledger.spend_today() == 60 * PRICE
+    ledger.charge("a", bill(1, 2, 100.0))
+    assert ledger.spend_today() == 59 * PRICE - 4 * PRICE + 100 * NANO
+    ledger.charge("a", bill(-30, -20, 100.0))
+    assert ledger.spend_today() == 59 * PRICE - 4 * PRICE + 100 * NANO
+
+
+def test_a_second_bill_for_the_same_hours_counts_too() -> None:
+    """Although their sum was settled: what is kept of it in between is made anew."""
+    ledger = ledger_at(NOW_US, "a")
+    ledger.scale("a", NOW_US, 5)
+    ledger.advance(NOW_US + 12 * HOUR_US)
+    ledger.charge("a", bill(0, 4, 100.0))
+    assert ledger.spend_today() == 8 * 5 * PRICE + 100 * NANO
+    ledger.charge("a", bill(1, 2, 50.0))
+    assert ledger.spend_today() == 8 * 5 * PRICE + 150 * NANO
+
+
+def test_a_day_begins_at_nothing() -> None:
+    """What ran before midnight counts from midnight on."""
+    ledger = ledger_at(NOW_US, "a")  # 08:00
+    ledger.scale("a", NOW_US, 5)
+    ledger.advance(NOW_US + 15 * HOUR_US)
+    assert ledger.spend_today() == 75 * PRICE
+    ledger.advance(NOW_US + 16 * HOUR_US)
+    assert (ledger.spend_today(), ledger.day.started_us) == (0, NOW_US + 16 * HOUR_US)
+    ledger.advance(NOW_US + 17 * HOUR_US)
+    assert ledger.spend_today() == 5 * PRICE
+
+
+def test_another_time_zone_has_another_midnight() -> None:
+    """Of the same history, as far as it is kept."""
+    ledger = ledger_at(NOW_US, "a")  # 08:00 in London
+    ledger.scale("a", NOW_US, 5)
+    ledger.advance(NOW_US + 12 * HOUR_US)
+    ledger.keep_days_of("Asia/Kolkata")  # where the day began at 18:30
+    assert ledger.day.upper_nano >= ledger.spend_today() == 5 * PRICE * 3 // 2
+    ledger.keep_days_of("UTC")
+    assert ledger.spend_today() == 60 * PRICE
+
+
+@given(st.lists(moves(), max_size=25), st.integers(0, 25), st.integers(1, 10**10))
+def test_who_is_forgotten_has_spent_what_it_spent(
+    log: list[tuple[str, int, int, Bill | int]], place: int, price: int
+) -> None:
+    """To the nano-dollar: neither does the sum of the day change, nor what is added to it later."""
+    ledger = ledger_at(NOW_US)
+    for endpoint in "abc":
+        ledger.price(endpoint, price)
+    for move in log[:place]:
+        play(ledger, move)
+    ledger.scale("a", ledger.now_us, 0)
+    before = ledger.spend_today()
+    ledger.forget("a")
+    assert ledger.day.upper_nano >= ledger.spend_today() == before
+    ledger.forget("b")
+    ledger.forget("c")
+    assert ledger.spend_today() == before
+    ledger.advance(ledger.now_us + 24 * HOUR_US)
+    assert ledger.spend_today() == 0
+
+
+@given(st.lists(moves(), max_size=25), st.sampled_from(ZONES))
+def test_an_adopted_account_has_the_same_day(log: list[tuple[str, int, int, Bill | int]], zone: str) -> None:
+    """Bound and sum after a restart are those that there were."""
+    ledger = noon_in(zone)
+    for endpoint in "abc":
+        ledger.price(endpoint, PRICE)
+    for move in log:
+        play(ledger, move)
+    again = Ledger(zone)
+    again.now_us, again.upper_nano, again.day = ledger.now_us, ledger.upper_nano, structs.replace(ledger.day)
+    for endpoint, account in copy.deepcopy(ledger.accounts).items():
+        again.adopt(endpoint, PRICE, account)
+    again.mind()
+    later_us = ledger.now_us + 100 * US
+    for one in (ledger, again):
+        one.advance(later_us)
+    assert again.day == ledger.day
+    assert again.spend_today() == ledger.spend_today()
+
+
+def test_the_days_bound_minds_a_price_that_rose_while_nobody_looked() -> None:
+    """A restart with a higher price must not hide the spend behind the old bound."""
+    ledger = ledger_at(NOW_US, "a")
+    ledger.scale("a", NOW_US, 2)
+    ledger.advance(NOW_US + 10 * HOUR_US)
+    again = Ledger()
+    again.now_us, again.upper_nano, again.day = ledger.now_us, ledger.upper_nano, ledger.day
+    again.adopt("a", 10 * PRICE, ledger.accounts["a"])
+    again.mind()
+    assert again.day.upper_nano >= again.spend_today() == 200 * PRICE

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import detectors.memory
 import detectors.normal
-import detectors.steps
 import detectors.surprise
 from detectors.normal import ACCEPT_S, LIMIT, WARM_STEPS, LearnedNormal, NormalState
 
@@ -36,7 +36,7 @@ def again(normal: LearnedNormal) -> LearnedNormal:
     return LearnedNormal.restore(state)
 
 
-@pytest.mark.parametrize("module", [detectors.normal, detectors.steps, detectors.surprise])
+@pytest.mark.parametrize("module", [detectors.normal, detectors.memory, detectors.surprise])
 def test_the_documented_examples_run(module: ModuleType) -> None:
     """What a docstring shows is what happens."""
     assert doctest.testmod(module).failed == 0

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from detectors.memory import HOUR_S
 from detectors.normal import ACCEPT_S, LearnedNormal, NormalState
 from detectors.normal_bank import NormalBank
 
@@ -55,11 +56,19 @@ class Both:
         for place, number in enumerate(numbers):
             judgement = self.ones[number].expect(time_s)
             assert (judgement.expected, judgement.high) == (expected.expected[place], expected.high[place])
-            assert judgement.warm == expected.warm[place]
+            assert (judgement.warm, judgement.low) == (expected.warm[place], expected.low[place])
+        self.look_ahead(time_s + HOUR_S, numbers)
         states = [self.ones[number].snapshot() for number in numbers]
         assert states == self.scored.snapshots(np.array(numbers))
         assert [structs.replace(state, surprise=None) for state in states] == self.bank.snapshots(np.array(numbers))
         assert [self.ones[number].describe() for number in numbers] == list(map(self.bank.describe, numbers))
+
+    def look_ahead(self, time_s: float, numbers: list[int]) -> None:
+        """What is expected at another hour; asking changes nothing."""
+        ahead = self.bank.expect(np.array(numbers), time_s)
+        for place, number in enumerate(numbers):
+            judgement = self.ones[number].expect(time_s)
+            assert (judgement.expected, judgement.high) == (ahead.expected[place], ahead.high[place])
 
 
 def taught(steps: int) -> Both:

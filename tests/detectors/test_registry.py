@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 import detectors
-from detectors import RULES, budget_rules, request_rules, scaling_rules
+from detectors import RULES, budget_rules, fleet_rules, history_rules, request_rules, scaling_rules
 
 
 def test_every_rule_is_found_once() -> None:
-    """In one of the three shapes, by name."""
-    shaped = [*request_rules(), *scaling_rules(), *budget_rules()]
+    """In one of the five shapes, by name."""
+    shaped = [*request_rules(), *scaling_rules(), *history_rules(), *budget_rules(), *fleet_rules()]
     assert sorted(rule.rule for rule in shaped) == sorted(RULES)
     assert {"request_surge", "runaway_replicas", "hourly_spend"} <= set(RULES)
 

@@ -52,7 +52,7 @@ def invoke(*arguments: str) -> Result:
 @pytest.mark.parametrize(
     ("verb", "words"),
     [
-        ((), ["demo", "run", "replay", "check", "topics", "version"]),
+        ((), ["demo", "run", "replay", "check", "topics", "explain", "version"]),
         (("demo",), ["Kafka", "--kafka", "HOST:PORT", "--seed", "--output", "Exits with 0 only if"]),
         (("run",), ["--config", "TIDEGATE_CONFIG", "SIGTERM", "SIGHUP", "/metrics", "/-/ready"]),
         (("replay",), ["--requests", "--scaling", "--billing", "--strict", "NDJSON", "CSV", "standard input"]),
@@ -63,6 +63,12 @@ def invoke(*arguments: str) -> Result:
         (("dlq", "ls"), ["--topic", "--since", "error.type"]),
         (("dlq", "show"), ["--why", "--offset", "--limit"]),
         (("dlq", "replay"), ["--dry-run", "--again", "--yes", "tidegate.replayed", "counted as late"]),
+        (("test",), ["rules"]),
+        (("test", "rules"), ["FILE...", "--run", "REGEX", "--output", "10/s for 15m", "Exits with 1 if"]),
+        (
+            ("explain",),
+            ["ID", "--from", "--timeout", "--config", "--output", "as the configuration is now", "Exits with 1"],
+        ),
         (("version",), ["--output"]),
     ],
 )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from contextlib import nullcontext
+from datetime import date
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import pytest
@@ -46,7 +47,16 @@ RULES: dict[str, type[RuleSettings]] = {
     "request_surge": Surge,
     "hourly_spend": Spend,
     "latency": RuleSettings,
+    "telemetry_gap": RuleSettings,
 }
+
+
+class Shared(RuleSettings, frozen=True, rename={"for_": "for"}):
+    """Settings of which one is for all endpoints alike."""
+
+    SAME_EVERYWHERE: ClassVar = frozenset({"for_"})
+
+    for_: Lasting = Seconds(30)
 
 
 class File:
@@ -147,6 +157,12 @@ MISTAKES = [
     ("endpoints: {a: {price_usd_per_hour: .inf}}", "expected a number from 0 to 1000000, got inf"),
     ("endpoints: {a: {price_usd_per_hour: 1e308}}", "expected a number from 0 to 1000000, got 1e+308"),
     ("endpoints: {a: {expected_max: 100000000000000000000}}", "expected a whole number from 1 to 1000000, got 1000"),
+    (
+        "defaults: {price_as_of: 1.11.2026}",
+        "defaults.price_as_of: expected a date (such as 2026-11-01), got '1.11.2026'",
+    ),
+    ("defaults: {price_as_of: 2026-02-30}", "expected a date (such as 2026-11-01), got '2026-02-30'"),
+    ("defaults: {price_as_of: 2026}", "expected a date (such as 2026-11-01), got 2026"),
     ("budgets: {all: {daily_usd: 1e308, endpoints: [a]}}", "above 0 and of at most 1000000000000, got 1e+308"),
     ("endpoints: {a: {actions: {latenzy: none}}}", "endpoints.a.actions.latenzy: unknown rule"),
     ("endpoints: {a: {actions: {request_surge: trottle}}}", "did you mean 'throttle'?"),
@@ -163,6 +179,17 @@ MISTAKES = [
         "did you mean 'hourly_spend'?",
     ),
     ("budgets: {all: {daily_usd: 1, endpoints: [a], timezone: /etc}}", "unknown time zone '/etc'"),
+    (
+        "schedules: [{cron: '0 9 * * moon', for: 1h, expected_max: 9}]",
+        "1:20: error: schedules[0].cron: expected minute",
+    ),
+    ("schedules: [{cron: '0 0 9 * * mon', for: 1h, expected_max: 9}]", "such as '0 9 * * mon', got '0 0 9 * * mon'"),
+    ("schedules: [{cron: '0 9 * * *', for: 1h}]", "schedules[0]: expects nothing: give expected_max, expected_ratio"),
+    (
+        "schedules: [{cron: '0 9 * * *', for: 1h, expected_max: 9, timezone: Europe/Berln}]",
+        "schedules[0].timezone: unknown time zone 'Europe/Berln'; did you mean 'Europe/Berlin'?",
+    ),
+    ("schedules: [{cron: '0 9 * * *', for: 1h, expected_ration: 9}]", "did you mean 'expected_ratio'?"),
     ("rules: {hourly_spend: {for: 5parsecs}}", "rules.hourly_spend.for: expected a duration"),
     ("rules: {hourly_spend: {steps: [2, 1]}}", "rules.hourly_spend: expected steps that rise"),
     ("rules: {hourly_spend: {for_: 5s}}", "unknown key; did you mean 'for'?"),
@@ -203,6 +230,10 @@ def test_what_has_an_error_is_not_loaded(file: File, text: str) -> None:
 
 # what works but was hardly meant, and a part of the warning
 DOUBTS = [
+    (
+        "endpoints: {a: {region: x, legal: [y]}}",
+        "endpoints.a.region: 'x' is not among the regions that are legal for it",
+    ),
     ("receivers: {slack: {}}", "receivers: alerts are written to alerts.v1; no receiver delivers them yet"),
     (
         "endpoints: {a: {}}\nbudgets: {b: {daily_usd: 1, endpoints: [a]}}",
@@ -216,6 +247,10 @@ DOUBTS = [
     ("endpoints: {'acme/*': {}}", "endpoints are listed by name"),
     ("actions: {request_surge: overflow}", "overflow.providers is empty"),
     ("actions: {request_surge: {critical: overflow}}", "overflow.providers is empty"),
+    ("actions: {telemetry_gap: shutdown}", "actions.telemetry_gap: has no effect"),
+    ("endpoints: {a: {actions: {telemetry_gap: throttle}}}", "endpoints.a.actions.telemetry_gap: has no effect"),
+    ("actions: {latency: throttle}", "latency does not know how far to throttle"),
+    ("actions: {latency: {critical: throttle}}", "latency does not know how far to throttle"),
     ("kafka: {security: {username: u, password: p}}", "PLAINTEXT sends no username"),
     ("kafka: {security: {ca_file: tidegate.yaml}}", "PLAINTEXT is not encrypted"),
 ]
@@ -437,6 +472,7 @@ def test_equal_meaning_is_an_equal_version(file: File) -> None:
         "endpoints: {a: {}}",
         "defaults: {expected_max: 11}",
         "input: {lateness: 11}",
+        "defaults: {price_as_of: 2026-11-01}",
         "rules: {request_surge: {ratio: 5.1}}",
         "budgets: {b: {daily_usd: 1, endpoints: [a]}}",
         "actions: {request_surge: none}",
@@ -447,6 +483,12 @@ def test_equal_meaning_is_an_equal_version(file: File) -> None:
 def test_another_meaning_is_another_version(file: File, change: str) -> None:
     """Whatever decisions depend on changes the version."""
     assert file.load(change).version != file.load("").version
+
+
+def test_a_date_is_that_day(file: File) -> None:
+    """With quotes or without; an endpoint takes the one of `defaults` if it has none."""
+    config = file.load('endpoints: {a: {price_as_of: "2026-11-02"}, b: {}}\ndefaults: {price_as_of: 2026-11-01}\n')
+    assert [config.endpoint(name).price_as_of for name in "ab"] == [date(2026, 11, 2), date(2026, 11, 1)]
 
 
 def test_merge_keys_and_anchors_work(file: File) -> None:
@@ -523,3 +565,11 @@ ORDERS: Any = st.permutations(LAYERS.strip().replace("\n  ", "\0  ").splitlines(
 def test_the_order_of_sections_means_nothing(file: File, order: list[str]) -> None:
     """However the sections are ordered, the configuration is the same."""
     assert file.load("\n".join(order).replace("\0", "\n")) == file.load(LAYERS)
+
+
+def test_what_is_the_same_everywhere_is_set_once(tmp_path: Path) -> None:
+    """Under the name that it has in the file; saying the same again is no mistake."""
+    path = tmp_path / "tidegate.yaml"
+    path.write_text("endpoints: {a: {rules: {queue: {for: 10s}}}, b: {rules: {queue: {for: 30s}}}}\n")
+    (problem,) = check(path, {"queue": Shared}, {})
+    assert str(problem).endswith("endpoints.a.rules.queue.for: can only be set once, in rules.queue.for")

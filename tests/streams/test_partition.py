@@ -10,10 +10,11 @@ from schemas.topics import COMMANDS, REQUESTS, STATE, Record
 from streams import facts
 from streams.errors import TidegateError
 from streams.facts import Restored, select
-from streams.lane import Batch, Chunk
+from streams.lane import Batch, Chunk, Sight
 from streams.metrics import Metrics
 from streams.outbox import ATTEMPTS, Outbox, SendFailed
 from streams.partition import TRUNCATED_S, CoreFailed, Links, LogTruncated, Partition
+from streams.stage import Outgoing
 from tests.streams.test_lane import Row
 from tests.streams.toy import EACH, ToyStage
 
@@ -265,3 +266,51 @@ def test_a_record_without_a_key_goes_to_partition_0() -> None:
         return [record["partition"] for _, record in producer.sent]
 
     assert asyncio.run(scenario()) == [0, None]
+
+
+class Listening(ToyStage):
+    """Remembers what it was told of the clock."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.read_us: list[int] = []
+
+    def tick(self, now_us: int, read_us: int) -> list[Outgoing]:
+        self.read_us.append(read_us)
+        return super().tick(now_us, read_us)
+
+
+def ticked(bench: Bench, *steps: Chunk | Sight | None) -> list[int]:
+    """What the stage is told at each sight, with chunks delivered between."""
+    bench.partition.stage = stage = Listening()
+
+    async def scenario() -> None:
+        await bench.partition.restore()
+        for step in steps:
+            if isinstance(step, Chunk):
+                await bench.partition.deliver(step)
+            else:
+                await bench.partition.tick(1000, step)
+
+    asyncio.run(scenario())
+    return stage.read_us
+
+
+def test_a_log_counts_as_read_once_all_that_was_seen_of_it_is_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of the moment of the sight, not of now; before the first sight nobody knows."""
+    assert ticked(
+        Bench(monkeypatch), None, Sight(5, 100), chunk(0, 4), Sight(5, 200), chunk(4, 5), Sight(5, 300), Sight(5, 400)
+    ) == [-1, -1, -1, 100, 400]
+
+
+def test_a_log_that_grows_all_the_time_counts_as_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is always something newer: what counts is that each sight was caught up with."""
+    chunks = [chunk(0, 3), chunk(3, 7), chunk(7, 11), chunk(11, 15)]
+    sights = [Sight(some.end + 1, 100 * number) for number, some in enumerate(chunks)]
+    steps = [step for pair in zip(chunks, sights, strict=True) for step in pair]
+    assert ticked(Bench(monkeypatch), *steps) == [-1, 0, 0, 200]
+
+
+def test_a_sight_that_is_no_newer_proves_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the brokers cannot be reached the last one stays."""
+    assert ticked(Bench(monkeypatch), chunk(0, 5), Sight(5, 100), Sight(5, 100), Sight(5, 100)) == [100, 100, 100]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import replace
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -117,6 +118,38 @@ def test_rates_are_those_of_the_profiles() -> None:
         assert rate(events, profile.name, 300) == pytest.approx(profile.normal_rps, abs=tolerance)
 
 
+def test_an_endpoint_that_sleeps_says_so_and_wakes() -> None:
+    """State scaledToZero, requests are answered with 503, and once it is wanted again it starts from nothing."""
+    subject = fleet()
+    subject.want("acme/busy", 0)
+    asleep = run(subject, 10)[50:]
+    subject.want("acme/busy", None)
+    awake = run(subject, 10)
+    assert scalings(asleep, "acme/busy")[-1].state == "scaledToZero"
+    assert {row.status for row in requests(asleep, "acme/busy")[20:]} == {503}
+    assert scalings(awake, "acme/busy")[-1].state == "running"
+
+
+def test_an_endpoint_that_fails_and_is_slow_says_so_in_its_requests() -> None:
+    """The others do not, and once it is well again it does not either."""
+    subject = fleet()
+    subject.slow_down("acme/busy", 10.0, queue_depth=30)
+    subject.fail("acme/busy", 0.5)
+    ill = run(subject, 20)
+    subject.slow_down("acme/busy", 1.0)
+    subject.fail("acme/busy", 0.0)
+    well = run(subject, 20)
+    counts = Counter[int]()
+    for row in requests(ill, "acme/busy"):
+        counts[row.status] += row.count
+    assert counts[500] / counts.total() == pytest.approx(0.5, abs=0.15)
+    assert {row.queue_depth for row in requests(ill, "acme/busy")} == {30}
+    assert median(row.duration_s or 0 for row in requests(ill, "acme/busy")) == pytest.approx(1.2, rel=0.2)
+    for rows in (requests(well, "acme/busy"), requests(ill, "acme/calm")):
+        assert {(row.status, row.queue_depth) for row in rows} == {(200, 0)}
+        assert median(row.duration_s or 0 for row in rows) == pytest.approx(0.12, rel=0.3)
+
+
 def test_an_hour_of_the_usual_fleet_has_a_handy_size() -> None:
     """Two hundred endpoints make some ten thousand rows a minute, and a scaling event each in 15 seconds."""
     topics = Counter(event.topic for event in simulate(1, 200, 60))
@@ -195,13 +228,13 @@ def test_a_limit_above_the_traffic_turns_nobody_away() -> None:
 
 
 def test_a_shutdown_pauses_the_endpoint() -> None:
-    """No replicas, state paused, and requests are answered with 503."""
+    """No replicas, state paused, and requests are answered with 400, as Hugging Face does."""
     subject = fleet()
     subject.obey(command(Action.SHUTDOWN))
     events = run(subject, 5)
     last = scalings(events, "acme/busy")[-1]
     assert (last.ready_replicas, last.state) == (0, "paused")
-    assert {r.status for r in requests(events, "acme/busy")} == {503}
+    assert {r.status for r in requests(events, "acme/busy")} == {400}
     assert subject.reading("acme/busy").usd_per_hour == 0
 
 

@@ -18,7 +18,7 @@ from msgspec import structs
 from detectors import SETTINGS
 from schemas.config import Config
 from schemas.events import Why
-from schemas.outputs import Finding
+from schemas.outputs import Finding, Rollup
 from schemas.topics import (
     ALERTS,
     BILLING,
@@ -77,14 +77,15 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 def requests() -> list[Line]:
-    """Two endpoints a second, a surge of one of them, some late and some bad."""
+    """Two endpoints a second, a surge of one of them that it does not bear well, some late and some bad."""
     rng = random.Random(1)  # noqa: S311 -- no secret
     lines: list[Line] = []
     for second in range(SECONDS):
         for name, usual in (("acme/bert", 3), ("acme/llama", 20)):
             count = usual * 15 if name == "acme/bert" and 800 <= second < 830 else usual + rng.randint(0, 1)
             at = T0 + second + rng.random() - rng.choice((0, 0, 0, 3, 30))
-            lines.append(event(len(lines), name, time=at, count=count))
+            hard = {"status": 503, "duration_s": 1.5, "queue_depth": 30} if count > usual + 1 else {"duration_s": 0.2}
+            lines.append(event(len(lines), name, time=at, count=count, **hard))
         if second % 50 == 0:
             lines.append(event(len(lines), "acme/bert", time=LOGGED_MS / 1000 + 301))
             lines.append(record(len(lines), "acme/bert", rng.choice((b"", b"{", b"[]"))))
@@ -281,12 +282,28 @@ def test_the_clock_only_speaks_of_what_is_overdue(config: Config, log: Log) -> N
     stage = build_stage(FINDINGS, 0, config)
     stage.apply(log[FINDINGS][:1])
     before = stage.position()
-    (told,) = stage.tick((T0 + SECONDS + 10_000) * 1_000_000)
+    (told,) = stage.tick((T0 + SECONDS + 10_000) * 1_000_000, -1)
     assert told.topic == FINDINGS
     assert msgspec.json.decode(told.value or b"")["evidence"] == {"clock": "wall"}
-    assert stage.tick(T0 * 1_000_000) == []
+    assert stage.tick(T0 * 1_000_000, -1) == []
     assert stage.position() == before
-    assert all(build_stage(topic, 0, config).tick(LOGGED_MS * 1000) == [] for topic in STAGES)
+    assert all(build_stage(topic, 0, config).tick(LOGGED_MS * 1000, -1) == [] for topic in STAGES)
+
+
+@pytest.mark.parametrize("topic", INPUTS)
+def test_a_stage_says_until_when_it_has_read_its_input(config: Config, log: Log, topic: str) -> None:
+    """To each budget, once a minute of the wall clock; it changes no state, and nobody else has to say so."""
+    stage = build_stage(topic, 0, config)
+    stage.apply(log[topic])
+    before, now_us = stage.position(), LOGGED_MS * 1000
+    told, other = stage.tick(now_us, now_us - 5)
+    assert (told.key, other.key) == (b"all", b"bert")
+    mark = msgspec.json.decode(told.value or b"", type=Rollup)
+    assert (told.topic, mark.budget, mark.source, mark.partition) == (ROLLUPS, "all", f"clock/{topic}", 0)
+    assert (mark.time_us, mark.heard_us is not None) == (now_us - 1_000_000, topic == REQUESTS)
+    assert stage.tick(now_us + 59_000_000, now_us + 59_000_000 - 6) == []
+    assert len(stage.tick(now_us + 60_000_000, now_us + 60_000_000)) == 2
+    assert stage.position() == before
 
 
 def test_there_is_a_stage_for_every_topic_that_the_worker_reads() -> None:

@@ -46,7 +46,7 @@ class ToyStage:
             time.sleep(self.slow_s)
         return Applied(outgoing, Counter({("events", "applied"): len(records)}))
 
-    def tick(self, now_us: int) -> list[Outgoing]:  # noqa: ARG002
+    def tick(self, now_us: int, read_us: int) -> list[Outgoing]:  # noqa: ARG002
         """Nothing."""
         return []
 
