@@ -101,7 +101,7 @@ class NormalBank:
         """What these series should be at a time; None: at that of their last step."""
         rows = self._table.take(numbers)
         if time_s is not None:
-            self._enter(rows, numbers, time_s)
+            self._turn(rows, numbers, time_s)
         expected, low, high = _limits(rows, *_band(rows, _experts(rows)))
         return Expected(expected, high, rows["steps"] >= self._warm_steps, low)
 
@@ -135,8 +135,7 @@ class NormalBank:
     ) -> tuple[Floats, Floats, Floats, Floats, Flags]:
         rows = self._table.take(numbers)
         values = np.minimum(expectation.LIMIT, np.maximum(-expectation.LIMIT, values))
-        self._enter(rows, numbers, time_s)
-        _begin(rows, values)
+        self._enter(rows, numbers, time_s, values)
         warm = rows["steps"] >= self._warm_steps
         score = self._scores(rows, numbers, time_s, values, teach) if judge or self._surprise is not None else values
         experts = _experts(rows)
@@ -163,8 +162,16 @@ class NormalBank:
         scores = self._surprise.update(numbers, time_s, values, rows["now"], rows["nonnegative"], teach)
         return np.where(rows["steps"] >= self._warm_steps, scores, 0.0)
 
-    def _enter(self, rows: Rows, numbers: Ints, time_s: float) -> None:
-        """What is known of that time is from earlier visits."""
+    def _enter(self, rows: Rows, numbers: Ints, time_s: float, values: Floats) -> None:
+        self._turn(rows, numbers, time_s)
+        first = np.flatnonzero(rows["steps"] == 0)
+        if len(first):
+            now = rows["now"][first]
+            rows["level"][first] = values[first]
+            rows["season"][first] = np.where(np.isnan(now), values[first], now)
+
+    def _turn(self, rows: Rows, numbers: Ints, time_s: float) -> None:
+        """What earlier visits say of this time is what counts from now on."""
         hour = int(time_s // HOUR_S)
         entered = np.flatnonzero(rows["hour"] != hour)
         if len(entered):
@@ -298,15 +305,6 @@ def _row(state: NormalState) -> tuple[Any, ...]:
     averages = (state.level, state.season, *state.recent, state.variance)
     flags = (state.steps, state.side_steps, state.hour, state.nonnegative)
     return (*flags, *averages, *state.errors, *usual, *tails)
-
-
-def _begin(rows: Rows, values: Floats) -> None:
-    """The first value of a series is its first level."""
-    first = np.flatnonzero(rows["steps"] == 0)
-    if len(first):
-        now = rows["now"][first]
-        rows["level"][first] = values[first]
-        rows["season"][first] = np.where(np.isnan(now), values[first], now)
 
 
 def _experts(rows: Rows) -> Experts:

@@ -184,7 +184,7 @@ class InputStage(CoreStage, Generic[E]):
 class RequestStage(InputStage[Request]):
     """Requests: surges, queues, what is slow and what fails, and roll-ups."""
 
-    state_format = 4
+    state_format = 3
 
     def __init__(self, config: Config, partition: int, *, keyed: bool = True) -> None:
         self._fold = RequestFold(config, partition, request_rules())
@@ -244,7 +244,7 @@ class BillingStage(InputStage[Billing]):
 class BudgetStage(CoreStage):
     """Roll-ups: what budgets spend."""
 
-    state_format = 4
+    state_format = 3
 
     def __init__(self, config: Config, partition: int) -> None:
         super().__init__(ROLLUPS, partition)
