@@ -57,9 +57,9 @@ def test_accounts_come_and_go_without_a_trace() -> None:
     normals.drop("acme/never-came")
     taught(["acme/0-1"], range(50, 52), normals)
     assert len(normals) == 2
-    undisturbed = structs.replace(alone("acme/stays", range(50)).snapshot(), surprise=None)  # nobody asks for scores
-    assert normals.snapshot_of("acme/stays") == undisturbed
-    assert normals.snapshot_of("acme/0-1") == alone("acme/0-1", range(50, 52)).snapshot()
+    for name, steps in (("acme/stays", range(50)), ("acme/0-1", range(50, 52))):
+        undisturbed = structs.replace(alone(name, steps).snapshot(), surprise=None)  # nobody asks for scores
+        assert normals.snapshot_of(name) == undisturbed
     assert normals.snapshot_of("acme/0-2") is None
 
 
