@@ -4,7 +4,7 @@
 CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3 python)
 
 .DELETE_ON_ERROR:
-.PHONY: demo test check bench chaos setup clean
+.PHONY: demo test check bench quality chaos setup clean
 
 demo: setup
 	.venv/bin/tidegate demo
@@ -21,6 +21,10 @@ check: setup
 
 bench: setup
 	.venv/bin/python -m benchmarks
+
+# How well normal is known: on labelled series, injected incidents and clean traffic, beside other detectors.
+quality: setup
+	.venv/bin/python -m benchmarks.quality
 
 # A seeded campaign of faults against real workers and a real Kafka: make chaos MINUTES=120 SEED=7
 chaos: setup

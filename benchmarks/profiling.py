@@ -20,9 +20,13 @@ PER_SECOND: Final = 500  # samples
 # a sample counts for the innermost of its frames that is in one of these files, so longer paths come first
 STAGES: Final = (
     ("decode and validate", ("schemas/decode.py", "schemas/events.py", "schemas/units.py")),
-    ("judge: rules, learned normals, episodes", ("detectors/rules/", "detectors/normal.py", "detectors/episodes.py")),
+    ("judge: rules, learned normals, episodes", (
+        "detectors/rules/", "detectors/normal", "detectors/expectation.py", "detectors/tail", "detectors/windows.py",
+        "detectors/steps.py", "detectors/quantiles.py", "detectors/episodes.py",
+    )),
     ("budgets and actions", (
-        "detectors/budgets.py", "detectors/ledger.py", "detectors/account.py", "detectors/day.py", "actions/",
+        "detectors/budgets.py", "detectors/fleet.py", "detectors/ledger.py", "detectors/account.py", "detectors/day.py",
+        "actions/",
     )),
     ("roll up", ("detectors/",)),
     ("write: encode, producer, checkpoints", (

@@ -8,7 +8,7 @@ After a long jump of the clock only the last steps are said to be over; a `Learn
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
@@ -70,6 +70,10 @@ class AccountNormals:
     def expect(self, names: Collection[str], time_us: int) -> Expected:
         """What a step of each of these series should be at that time."""
         return self._bank.expect(self._numbered(names), time_us / US)
+
+    def describe(self, name: str) -> dict[str, Any]:
+        """What is expected of a series that there is, at its last step, and why."""
+        return self._bank.describe(self._numbers[name])
 
     def drop(self, name: str) -> None:
         """Forget a series, if there is one."""

@@ -11,7 +11,7 @@ of the inputs may have (`max_endpoints` each), the one that was silent longest.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct, structs
@@ -28,7 +28,18 @@ from schemas.recency import Heard, Marks, Recency
 from schemas.topics import is_clock
 from schemas.units import US, to_nano
 
-Key = tuple[str, str]  # budget and endpoint
+Pair = tuple[str, str]  # budget and endpoint
+
+
+class Key(NamedTuple):
+    """What a state is of: an account, or what the rules keep of its endpoint.
+
+    They are apart because an account changes with every report, and the rules' part, which is larger, seldom.
+    """
+
+    budget: str
+    endpoint: str
+    is_of_rules: bool = False
 
 
 class AccountState(Struct, array_like=True):
@@ -36,7 +47,16 @@ class AccountState(Struct, array_like=True):
 
     account: Account | None
     heard: Heard
+
+
+class RulesState(Struct, array_like=True):
+    """What the rules keep of an endpoint. It is dead if the endpoint was forgotten since `place`, its last hearing."""
+
+    place: int
     kept: Kept
+
+
+States = Mapping[Key, AccountState | RulesState]
 
 
 class BudgetState(Struct, array_like=True):
@@ -74,8 +94,9 @@ class BudgetFold:
         self._rules = {rule.rule: rule(config) for rule in rules}
         self._episodes = {rule.rule: Episodes(rule.rule, rule.unit, of_budgets=True) for rule in rules}
         self._budgets: dict[str, _Budget] = {}
-        self._closed: dict[Key, Heard] = {}  # accounts that facts may still tell of
-        self._forgotten: set[Key] = set()
+        self._closed: dict[Pair, Heard] = {}  # accounts that facts may still tell of
+        self._forgotten: set[Pair] = set()
+        self._dead: set[Pair] = set()  # of these the rules' part alone was written again
         self.reconfigure(config)
 
     def reconfigure(self, config: Config) -> None:
@@ -167,9 +188,9 @@ class BudgetFold:
             budget.ledger.forget(endpoint)
         budget.fleet.drop(endpoint)
 
-    def _close(self, key: Key, heard: Heard) -> None:
-        self._forgotten.discard(key)
-        self._closed[key] = heard
+    def _close(self, pair: Pair, heard: Heard) -> None:
+        self._forgotten.discard(pair)
+        self._closed[pair] = heard
 
     def _price(self, endpoint: str) -> int:
         price = self._config.endpoint(endpoint).price_usd_per_hour
@@ -202,21 +223,18 @@ class BudgetFold:
 
     # -- state -----------------------------------------------------------------------------------------------------
 
-    def changed(self) -> dict[Key, AccountState | None]:
-        """The accounts, by budget and endpoint, that changed since the last call; None: it is forgotten."""
-        changed: dict[Key, AccountState | None] = dict.fromkeys(sorted(self._forgotten))
-        changed |= {key: AccountState(None, heard, Kept()) for key, heard in sorted(self._closed.items())}
-        self._forgotten.clear()
-        self._closed.clear()
-        changed |= {
-            (name, endpoint): AccountState(
-                budget.ledger.accounts[endpoint], budget.recency[endpoint], budget.fleet.kept_of(endpoint)
-            )
-            for name, budget in self._budgets.items()
-            for endpoint in sorted(budget.ledger.changed)
-        }
-        for budget in self._budgets.values():
-            budget.ledger.changed.clear()
+    def changed(self) -> dict[Key, AccountState | RulesState | None]:
+        """The states that changed since the last call; None: it is forgotten."""
+        changed: dict[Key, AccountState | RulesState | None] = {}
+        changed |= {Key(*pair): None for pair in sorted(self._forgotten)}
+        changed |= {Key(*pair, is_of_rules=True): None for pair in sorted(self._forgotten | self._dead)}
+        for pair, heard in sorted(self._closed.items()):
+            changed[Key(*pair)] = AccountState(None, heard)
+            changed[Key(*pair, is_of_rules=True)] = RulesState(heard.place, Kept())
+        for pending in (self._forgotten, self._dead, self._closed):
+            pending.clear()
+        for name, budget in self._budgets.items():
+            changed |= _changed_of(name, budget)
         return changed
 
     def budgets(self) -> dict[str, BudgetState]:
@@ -237,19 +255,23 @@ class BudgetFold:
             budget.recency.marks,
         )
 
-    def restore(self, budgets: Mapping[str, BudgetState], accounts: Mapping[Key, AccountState]) -> None:
+    def restore(self, budgets: Mapping[str, BudgetState], states: States) -> None:
         """Become the fold that these were taken from. Called once, when new."""
         for name, state in budgets.items():
             if name in self._config.budgets:
                 self._restore(name, state)
         by_budget: dict[str, dict[str, AccountState]] = {name: {} for name in self._budgets}
-        for (name, endpoint), kept in accounts.items():
-            by_budget.setdefault(name, {})[endpoint] = kept
+        for key, kept in states.items():
+            if isinstance(kept, AccountState):
+                by_budget.setdefault(key.budget, {})[key.endpoint] = kept
         for name, own in by_budget.items():
             if name in self._budgets:
                 self._adopt(name, self._budgets[name], own)
             else:
                 self._leave(name, own)
+        for key, kept in states.items():
+            if isinstance(kept, RulesState):
+                self._adopt_rules(key, kept)
 
     def _adopt(self, name: str, budget: _Budget, accounts: Mapping[str, AccountState]) -> None:
         heard = {endpoint: kept.heard for endpoint, kept in accounts.items()}
@@ -260,10 +282,17 @@ class BudgetFold:
                 continue
             if covers(endpoint):
                 budget.ledger.adopt(endpoint, self._price(endpoint), kept.account)
-                budget.fleet.adopt(endpoint, kept.kept)
             else:
                 self._closed[name, endpoint] = kept.heard
         budget.ledger.mind()
+
+    def _adopt_rules(self, key: Key, state: RulesState) -> None:
+        budget = self._budgets.get(key.budget)
+        is_alive = budget is not None and state.place > budget.recency.marks.forgotten
+        if budget is not None and is_alive and key.endpoint in budget.ledger.accounts:
+            budget.fleet.adopt(key.endpoint, state.kept)
+        elif not is_alive:
+            self._dead.add((key.budget, key.endpoint))
 
     def _leave(self, name: str, accounts: Mapping[str, AccountState]) -> None:
         """The budget is not there any more: first its accounts are closed; at the restart after, nothing needs them."""
@@ -286,3 +315,13 @@ class BudgetFold:
         for rule, episode in state.episodes.items():
             if rule in self._episodes:
                 self._episodes[rule].open[name] = episode
+
+
+def _changed_of(name: str, budget: _Budget) -> States:
+    """What changed in a budget since the last call."""
+    ledger, fleet, recency = budget.ledger, budget.fleet, budget.recency
+    of_rules = sorted(fleet.changed() & ledger.accounts.keys())
+    accounts = {Key(name, e): AccountState(ledger.accounts[e], recency[e]) for e in sorted(ledger.changed)}
+    ledger.changed.clear()
+    rules = {Key(name, e, is_of_rules=True): RulesState(recency[e].place, fleet.kept_of(e)) for e in of_rules}
+    return {**accounts, **rules}

@@ -45,12 +45,12 @@ class Fleet:
     def observe(self, rollup: Rollup, ledger: Ledger) -> Iterator[Finding]:
         """A roll-up has been entered into the ledger."""
         for name, rule in self._rules.items():
-            yield from self._follow(name, rule.observe(rollup, ledger, self._firing(name)), ledger)
+            yield from self._follow(name, rule.observe(rollup, ledger, self._firing(name)))
 
     def tick(self, rollup: Rollup, ledger: Ledger) -> Iterator[Finding]:
         """The wall clock says how far an input has been read."""
         for name, rule in self._rules.items():
-            yield from self._follow(name, rule.tick(rollup, ledger, self._firing(name)), ledger)
+            yield from self._follow(name, rule.tick(rollup, ledger, self._firing(name)))
 
     def drop(self, endpoint: str) -> None:
         """The endpoint is no longer this budget's affair, or is forgotten."""
@@ -61,13 +61,13 @@ class Fleet:
     def _firing(self, rule: str) -> set[str]:
         return self._of_endpoints[rule].open.keys() | self._of_others[rule].open.keys()
 
-    def _follow(self, rule: str, several: Iterable[Measured], ledger: Ledger) -> Iterator[Finding]:
+    def _follow(self, rule: str, several: Iterable[Measured]) -> Iterator[Finding]:
         for subject, at_us, reading, is_endpoint in several:
             episodes = self._of_endpoints[rule] if is_endpoint else self._of_others[rule]
             settings = self._config.rule(rule, subject if is_endpoint else None, self._budget)
             finding = episodes.follow(subject, (at_us, at_us), reading, settings)
-            if is_endpoint and subject in ledger.accounts:
-                ledger.changed.add(subject)
+            if is_endpoint:
+                self._rules[rule].changed.add(subject)
             if finding is not None:
                 yield finding
 
@@ -81,6 +81,13 @@ class Fleet:
         """What belongs to no one endpoint."""
         episodes = {rule: dict(own.open) for rule, own in self._of_others.items() if own.open}
         return Kept(episodes, _packed({name: rule.snapshot() for name, rule in self._rules.items()}))
+
+    def changed(self) -> set[str]:
+        """The endpoints of which something else is kept than at the last call."""
+        changed: set[str] = set().union(*(rule.changed for rule in self._rules.values()))
+        for rule in self._rules.values():
+            rule.changed.clear()
+        return changed
 
     def kept_of(self, endpoint: str) -> Kept:
         """What belongs to one endpoint."""

@@ -224,13 +224,14 @@ class FleetRule(Rule[S]):
     """A rule over the endpoints of one budget. There is one of it for each budget.
 
     An endpoint that several budgets cover is a subject of the first of them only (`owns`), so that nobody hears of it
-    twice. What a rule keeps of one endpoint is a part of that endpoint's own fact: when it changes, say so with
-    `ledger.changed.add(endpoint)`; only endpoints in `ledger.accounts` have a fact.
+    twice. What the rules keep of one endpoint is a fact of its own: when it changes, say so with
+    `self.changed.add(endpoint)`; only endpoints in `ledger.accounts` have one.
     """
 
     def __init__(self, config: Config, budget: str) -> None:
         super().__init__(config)
         self.budget = budget
+        self.changed: set[str] = set()
 
     def owns(self, endpoint: str) -> bool:
         """Whether the endpoint is a subject of this budget."""

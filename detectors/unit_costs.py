@@ -45,9 +45,10 @@ class Tally(Struct, array_like=True):
 
 
 class UnitCosts:
-    """Roll-ups in, full hours out."""
+    """Roll-ups in, full hours out. Endpoints of which something else is kept are added to `changed`."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: set[str]) -> None:
+        self._changed = changed
         self._complete: dict[int, int] = {}  # partition -> the first hour that is not complete
         self._tallies: dict[str, Tally] = {}
 
@@ -67,7 +68,7 @@ class UnitCosts:
                 tally = self._tallies.setdefault(endpoint, Tally(rollup.partition))
                 tally.partition = rollup.partition
                 tally.hours[hour] = tally.hours.get(hour, 0) + count
-                ledger.changed.add(endpoint)
+                self._changed.add(endpoint)
 
     def _advance(self, partition: int, clock_us: int, ledger: Ledger) -> Iterator[Hour]:
         """The clock of a partition has moved."""
@@ -87,7 +88,7 @@ class UnitCosts:
         for hour in sorted(hour for hour in counts if hour < open_from):
             start_us, end_us = hour * HOUR_US, (hour + 1) * HOUR_US
             if tally is not None and tally.hours.pop(hour, None) is not None:
-                ledger.changed.add(endpoint)
+                self._changed.add(endpoint)
             if start_us >= ledger.now_us - REACH_US:
                 cost = account.spend(start_us, end_us, price)
                 found = Hour(endpoint, end_us, counts[hour], cost, _replica_us(account, start_us, end_us))

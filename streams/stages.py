@@ -27,7 +27,7 @@ from detectors import (
     request_rules,
     scaling_rules,
 )
-from detectors.budgets import AccountState, BudgetState
+from detectors.budgets import AccountState, BudgetState, Key, RulesState
 from detectors.requests import EndpointState, RequestPosition
 from detectors.scaling import ScalingPosition, ScalingState
 from detectors.watermark import Watermark
@@ -41,6 +41,8 @@ from streams.dead_letters import DeadLetters
 from streams.stage import Applied, Fact, Outgoing, Stage, StateFormatError
 
 MARK_EVERY_US: Final = 60 * US  # of the wall clock: how often a stage says until when it has read its input
+
+SEPARATOR: Final = "\0"  # between a budget and an endpoint in the subject of a fact
 
 Value = Finding | Command | Alert | Rollup | BadEvent
 Counts = Counter[tuple[str, ...]]
@@ -265,19 +267,19 @@ class BudgetStage(CoreStage):
         return self._fold.apply(rollup)
 
     def changed(self) -> Iterable[Fact]:
-        accounts = self._fold.changed().items()
-        return _facts((f"{budget}\0{endpoint}", state) for (budget, endpoint), state in accounts)
+        return _facts((_subject(key), state) for key, state in self._fold.changed().items())
 
     def position(self) -> bytes:
         return msgspec.msgpack.encode(self._fold.budgets())
 
     def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
-        accounts: dict[tuple[str, str], AccountState] = {}
+        states: dict[Key, AccountState | RulesState] = {}
         for subject, state in facts:
             if state is not None:
-                budget, _, endpoint = subject.decode().partition("\0")
-                accounts[budget, endpoint] = self._decode(state, AccountState, subject)
-        self._fold.restore(self._decode(position, dict[str, BudgetState]), accounts)
+                key = _key(subject)
+                kind: type[AccountState | RulesState] = RulesState if key.is_of_rules else AccountState
+                states[key] = self._decode(state, kind, subject)
+        self._fold.restore(self._decode(position, dict[str, BudgetState]), states)
 
     def reconfigure(self, config: Config) -> None:
         self._fold.reconfigure(config)
@@ -361,6 +363,17 @@ class _Reader(Generic[T]):
                 yield record, parse(self._decode, record.value)
             except Unreadable as e:
                 values.append(bad_event(record, e.why, str(e)))
+
+
+def _subject(key: Key) -> str:
+    """No budget's name is empty, so what begins with a separator is the rules' part of an account."""
+    return f"{SEPARATOR if key.is_of_rules else ''}{key.budget}{SEPARATOR}{key.endpoint}"
+
+
+def _key(subject: bytes) -> Key:
+    text = subject.decode()
+    budget, _, endpoint = text.removeprefix(SEPARATOR).partition(SEPARATOR)
+    return Key(budget, endpoint, text.startswith(SEPARATOR))
 
 
 def _facts(states: Iterable[tuple[str, msgspec.Struct | None]]) -> Iterable[Fact]:

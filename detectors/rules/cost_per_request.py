@@ -70,7 +70,7 @@ class CostPerRequest(FleetRule[Settings]):
     def __init__(self, config: Config, budget: str) -> None:
         super().__init__(config, budget)
         self._minute = -1
-        self._hours = UnitCosts()
+        self._hours = UnitCosts(self.changed)
         self._kept: dict[str, Kept] = {}
 
     def observe(self, rollup: Rollup, ledger: Ledger, firing: Collection[str]) -> Iterator[Measured]:
@@ -117,7 +117,7 @@ class CostPerRequest(FleetRule[Settings]):
         kept.end_us, kept.requests, kept.cost_nano = hour.end_us, hour.requests, hour.cost_nano
         self._end_rise(hour.endpoint, kept, firing)
         kept.trend.update(hour.end_us // HOUR_US - 1, math.log(per_thousand(hour.cost_nano, hour.requests)))
-        ledger.changed.add(hour.endpoint)
+        self.changed.add(hour.endpoint)
         if kept.trend.confirmed < 0:
             return
         reading = self._reading(hour.endpoint, kept)
@@ -140,7 +140,7 @@ class CostPerRequest(FleetRule[Settings]):
             if self._is_over(endpoint, kept, ledger.now_us):
                 kept.trend.accept()
                 kept.is_accepted = True
-                ledger.changed.add(endpoint)
+                self.changed.add(endpoint)
             reading = self._reading(endpoint, kept)
             if reading.low:
                 yield Measured(endpoint, ledger.now_us, reading)

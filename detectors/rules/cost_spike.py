@@ -126,7 +126,7 @@ class CostSpike(FleetRule[Settings]):
         }
         self._limits.clear()
         self._normals.learn(end_us, values, {BUDGET, *firing} if self.budget in firing else firing)
-        ledger.changed.update(name for name in values if name != BUDGET)
+        self.changed.update(name for name in values if name != BUDGET)
 
     def _judge(self, ledger: Ledger, firing: Collection[str]) -> Iterator[Measured]:
         """Those that are dear enough to fire, and those that do: a few, mostly none."""
@@ -216,9 +216,16 @@ class CostSpike(FleetRule[Settings]):
                 "ratio": round(cost / expected, 3) if expected > 0 else None,
                 "min_usd_per_hour": settings.min_usd_per_hour,
                 "window_s": WINDOW_S,
+                "normal": self._described(name),
                 **(self._dearest(costs, ledger) if name == BUDGET else _scale(name, ledger)),
             },
         )
+
+    def _described(self, name: str) -> dict[str, Any] | None:
+        """What is normal and why, in dollars per hour."""
+        if name not in self._normals:
+            return None
+        return {key: usd(value) for key, value in self._normals.describe(name).items()}
 
     def _dearest(self, costs: Costs, ledger: Ledger) -> dict[str, Any]:
         """Which endpoints are furthest above their normals."""

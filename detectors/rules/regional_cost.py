@@ -147,15 +147,15 @@ class RegionalCost(FleetRule[Settings]):
         super().__init__(config, budget)
         self._minute = self._compared = -1
         self._is_news = False
-        self._hours = UnitCosts()
+        self._hours = UnitCosts(self.changed)
         self._kept: dict[str, Kept] = {}
         self._verdicts: dict[str, Verdict] = {}  # of those that fire
 
     def observe(self, rollup: Rollup, ledger: Ledger, firing: Collection[str]) -> Iterable[Measured]:
         if rollup.endpoint is not None and rollup.region:
-            self._locate(rollup, rollup.endpoint, ledger)
+            self._locate(rollup, rollup.endpoint)
         for hour in self._hours.observe(rollup, ledger):
-            self._keep(hour, ledger)
+            self._keep(hour)
         minute = ledger.now_us // MINUTE_US
         if minute == self._minute:
             return ()
@@ -188,19 +188,19 @@ class RegionalCost(FleetRule[Settings]):
         self._hours.drop(endpoint)
         self._kept.pop(endpoint, None)
 
-    def _locate(self, rollup: Rollup, endpoint: str, ledger: Ledger) -> None:
+    def _locate(self, rollup: Rollup, endpoint: str) -> None:
         """Of two sources that disagree the one that reports replicas is right: bills use names of their own."""
         kept = self._kept.setdefault(endpoint, Kept())
         if kept.region is None or (rollup.replicas is not None and kept.region != rollup.region):
             kept.region = rollup.region
-            ledger.changed.add(endpoint)
+            self.changed.add(endpoint)
 
-    def _keep(self, hour: Hour, ledger: Ledger) -> None:
+    def _keep(self, hour: Hour) -> None:
         kept = self._kept.setdefault(hour.endpoint, Kept())
         if kept.last is None or hour.end_us > kept.last.end_us:
             kept.last = Last(hour.end_us, hour.requests, hour.cost_nano, hour.replica_us)
             self._is_news = self._is_news or hour.end_us == self._compared * HOUR_US
-            ledger.changed.add(hour.endpoint)
+            self.changed.add(hour.endpoint)
 
     def _look(self, ledger: Ledger, firing: Collection[str]) -> Iterator[Measured]:
         """An episode that shall end needs to be told so more often than once an hour."""

@@ -35,6 +35,7 @@ from schemas.outputs import Severity
 IDLE_S: Final = 3600  # an endpoint that was silent for so long is no longer taught zeros
 CHANCE: Final = math.log(1e9)  # -log of the probability that chance alone may still explain
 CRITICAL: Final = 2.0  # times the threshold
+RATES: Final = ("expected", "level", "season", "low", "high", "noise")  # of what the normal tells of itself
 NEVER: Final = 1e18  # requests in a window: the threshold of an endpoint that is not judged
 
 ROW: Final = np.dtype(
@@ -205,6 +206,7 @@ class RequestSurge(RequestRule[Settings]):
                 "ratio": round(count / expected, 3) if expected > 0 else None,
                 "window_s": self.window_s,
                 "requests": count,
+                "normal": self._why_normal(endpoint),
             }
 
         return Reading(
@@ -215,6 +217,12 @@ class RequestSurge(RequestRule[Settings]):
             baseline=expected / self.window_s,
             evidence=evidence,
         )
+
+    def _why_normal(self, endpoint: int) -> dict[str, Any]:
+        """What the model said of the window, as rates, and how much it has seen."""
+        told = self._normals.describe(endpoint)
+        rates = {f"{name}_rps": round(told[name] / self.window_s, 6) for name in RATES}
+        return {**rates, **{name: round(number, 3) for name, number in told.items() if name not in RATES}}
 
 
 def chance_limit(mean: Floats) -> Floats:

@@ -152,7 +152,7 @@ class TelemetryGap(FleetRule[Settings]):
             if gap_us >= settings.for_ * US and up_us is not None and up_us <= flow.since_us:
                 _end(flow, rollup.time_us, settings, was_silent=endpoint in scene.firing)
         flow.tell(rollup.time_us, count)
-        scene.ledger.changed.add(endpoint)
+        self.changed.add(endpoint)
 
     def _scale(self, time_us: int) -> None:
         if self._scaled_us < 0 or time_us - self._scaled_us > self.settings(budget=self.budget).scaling_after * US:

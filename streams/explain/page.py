@@ -35,7 +35,8 @@ _STYLE: Final = {
 _OF_NORMAL: Final = {
     "season": "season (what the hour adds)",
     "steps": "steps seen",
-    "visits": "visits of this hour",
+    "hours_of_day_seen": "visits of this hour of the day",
+    "hours_of_week_seen": "visits of this hour of the week",
 }
 
 

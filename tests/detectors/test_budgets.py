@@ -6,7 +6,7 @@ import pytest
 from msgspec import structs
 
 from detectors import BudgetFold, budget_rules
-from detectors.budgets import AccountState
+from detectors.budgets import AccountState, Key, RulesState
 from schemas.config import Budget, Config
 from schemas.outputs import Rollup, Status
 from schemas.topics import SCALING
@@ -33,7 +33,7 @@ def restored(fold: BudgetFold, config: Config) -> BudgetFold:
     return again
 
 
-def kept(fold: BudgetFold) -> dict[tuple[str, str], AccountState]:
+def kept(fold: BudgetFold) -> dict[Key, AccountState | RulesState]:
     """The facts of a checkpoint; those of forgotten accounts are still in the log, as they were."""
     return {key: state for key, state in fold.changed().items() if state is not None}
 

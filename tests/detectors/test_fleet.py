@@ -10,10 +10,11 @@ import pytest
 from msgspec import structs
 
 from detectors import BudgetFold
+from detectors.budgets import RulesState
 from detectors.episodes import Reading
 from detectors.ledger import Ledger
 from detectors.rule import FleetRule, Measured
-from schemas.config import Budget, Config, RuleSettings
+from schemas.config import Budget, Config, Input, RuleSettings
 from schemas.outputs import Finding, Rollup, Severity, Status
 from schemas.topics import SCALING, clock_of
 from schemas.units import US
@@ -40,7 +41,7 @@ class Toy(FleetRule[RuleSettings]):
         if rollup.endpoint is None or rollup.replicas is None or not self.owns(rollup.endpoint):
             return
         self.most[rollup.endpoint] = max(rollup.replicas, self.most.get(rollup.endpoint, 0))
-        ledger.changed.add(rollup.endpoint)
+        self.changed.add(rollup.endpoint)
         if rollup.replicas > LIMIT or rollup.endpoint in firing:
             yield Measured(rollup.endpoint, ledger.now_us, reading(rollup.replicas, LIMIT))
 
@@ -120,7 +121,7 @@ def test_episodes_and_what_is_kept_of_an_endpoint_outlive_a_restart(*, is_restar
     told = [finding for second in range(5, 100, 5) for finding in fold.apply(scaled(second, 1))]
     assert statuses(told) == [(ENDPOINT, Status.UPDATE), (ENDPOINT, Status.RESOLVED)]
     assert told[-1].episode == opened.episode
-    (state,) = [kept for kept in fold.changed().values() if kept is not None]
+    (state,) = [kept for kept in fold.changed().values() if isinstance(kept, RulesState)]
     assert msgspec.msgpack.decode(state.kept.rules["toy"], type=int) == 9
 
 
@@ -149,3 +150,28 @@ def test_the_wall_clock_speaks_through_the_log() -> None:
     again = restarted(fold, config)
     assert (again.apply(marked(90)), again.repeated) == ([], 1)
     assert statuses(again.apply(marked(150))) == [("all", Status.UPDATE)]
+
+
+def test_what_is_kept_of_an_endpoint_is_written_only_when_it_changes() -> None:
+    """Its account changes with every report: what the rules keep is larger, and a fact of its own."""
+    fold = BudgetFold(toy_settings(), [], [Toy])
+    fold.apply(scaled(0, 3))
+    assert [key.is_of_rules for key in fold.changed()] == [False, True]
+    fold.apply(Rollup("all", SCALING, 0, 1, (START_S + 1) * US, endpoint="acme/other", replicas=1))
+    assert {key.endpoint for key in fold.changed() if key.is_of_rules} == {"acme/other"}
+
+
+def test_what_was_kept_of_a_forgotten_endpoint_does_not_come_back() -> None:
+    """A worker that woke up may write it again: it is dead by its place, and said to be so once more."""
+    config = structs.replace(toy_settings(), input=Input(max_endpoints=1))
+    fold = BudgetFold(config, [], [Toy])
+    fold.apply(scaled(0, 9))
+    facts = {key: state for key, state in fold.changed().items() if state is not None}
+    fold.apply(scaled(1, 1, "acme/other"))  # there is room for one
+    fold.apply(scaled(2, 1))  # it is back, as a new one
+    zombie = next(key for key in facts if key.is_of_rules)
+    facts |= {key: state for key, state in fold.changed().items() if state is not None and key != zombie}
+    again = BudgetFold(config, [], [Toy])
+    again.restore(fold.budgets(), facts)
+    assert again.changed()[zombie] is None
+    assert statuses(again.apply(scaled(5, 9))) == [(ENDPOINT, Status.OPEN)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from detectors import BudgetFold, ScalingFold, budget_rules, history_rules, scaling_rules
-from detectors.budgets import AccountState
+from detectors.budgets import AccountState, Key, RulesState
 from detectors.rules.hourly_spend import Settings as HourlySpendSettings
 from schemas.config import Config, Endpoint, Input, Seconds
 from schemas.events import Scaling
@@ -272,7 +272,7 @@ def test_a_bill_that_still_runs_is_not_forgotten() -> None:
 def test_ever_new_names_are_bounded_in_budgets() -> None:
     """With replicas that nobody takes back, and bills that run on: as many as each partition of the inputs may have."""
     fold = BudgetFold(forgetful(most=5), budget_rules())
-    facts: dict[tuple[str, str], AccountState] = {}
+    facts: dict[Key, AccountState | RulesState] = {}
     for job in range(300):
         rollup = bill_of(job, job, 700 * HOUR_S, f"acme/job-{job}")
         fold.apply(structs.replace(rollup, partition=job % 2))

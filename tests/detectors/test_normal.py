@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import math
+from types import ModuleType
 from typing import Final
 
 import msgspec
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import detectors.normal
-from detectors.normal import ACCEPT_S, LIMIT, WARM_STEPS, Judgement, LearnedNormal, NormalState
+import detectors.steps
+import detectors.surprise
+from detectors.normal import ACCEPT_S, LIMIT, WARM_STEPS, LearnedNormal, NormalState
 
 STEP_S: Final = 60.0
 VALUES: Final = st.one_of(st.floats(), st.floats(-1e3, 1e3), st.sampled_from([0.0, 1e300, -1e300, 5.0]))
@@ -33,9 +36,10 @@ def again(normal: LearnedNormal) -> LearnedNormal:
     return LearnedNormal.restore(state)
 
 
-def test_the_documented_example_runs() -> None:
-    """What the docstring shows is what happens."""
-    assert doctest.testmod(detectors.normal).failed == 0
+@pytest.mark.parametrize("module", [detectors.normal, detectors.steps, detectors.surprise])
+def test_the_documented_examples_run(module: ModuleType) -> None:
+    """What a docstring shows is what happens."""
+    assert doctest.testmod(module).failed == 0
 
 
 @given(STEPS)
@@ -71,21 +75,74 @@ def test_it_judges_only_once_warm() -> None:
     assert normal.expect(0.0).warm
 
 
-@given(st.lists(st.floats(0, 300), max_size=30), st.floats(-1000, 1000))
-def test_the_score_says_whether_it_lies_outside(values: list[float], last: float) -> None:
-    """More than 1 exactly outside of low..high."""
+@given(st.lists(st.floats(0, 300), max_size=30), st.floats(-1000, 1000), st.floats(1, 1000))
+def test_a_value_further_out_is_no_less_surprising(values: list[float], last: float, more: float) -> None:
+    """On the same side of all that was seen; and in the same state a score is the same."""
     normal = taught(100)
     for step, value in enumerate(values):
         normal.update((100 + step) * STEP_S, value)
-    seen = normal.update(200 * STEP_S, last)
-    if not any(math.isclose(last, edge, abs_tol=1e-6) for edge in (seen.low, seen.high)):
-        outside = not seen.low <= last <= seen.high
-        assert (seen.score > 1) == (outside and not _touches_zero(seen, last))
+    edge = max([*values, 102.0]) if last > 100 else min([*values, 100.0])
+    near = max(last, edge) if last > 100 else min(last, edge)
+    far = near + more if last > 100 else near - more
+    one, other = again(normal).update(200 * STEP_S, near), again(normal).update(200 * STEP_S, far)
+    assert one.score <= other.score
+    assert again(normal).update(200 * STEP_S, near) == one
 
 
-def _touches_zero(seen: Judgement, last: float) -> bool:
-    """Nothing expected, nothing below: there is no scale to measure by."""
-    return last < seen.expected and seen.expected == seen.low
+@given(
+    st.lists(st.integers(0, 300).map(lambda number: number + 0.3), min_size=100, max_size=130),
+    st.sampled_from([2.0**-4, 2.0**10]),
+)
+def test_the_unit_does_not_matter(values: list[float], factor: float) -> None:
+    """Of what is measured, not counted: what is expected changes with the unit, and a score does not."""
+    one, other = LearnedNormal(STEP_S), LearnedNormal(STEP_S)
+    for step, value in enumerate(values):
+        mine, theirs = one.update(step * STEP_S, value), other.update(step * STEP_S, value * factor)
+        assert theirs.expected == pytest.approx(mine.expected * factor, rel=1e-6, abs=1e-6)
+        if mine.score > 1e-3:
+            assert theirs.score == pytest.approx(mine.score, rel=1e-2)
+
+
+def test_a_change_is_seen_at_once_and_its_echo_is_silent() -> None:
+    """One spike is one surprise: what follows it, and the way back, are not."""
+    normal = taught(300)
+    assert normal.update(300 * STEP_S, 200.0).score > 1
+    after = [normal.update(step * STEP_S, 100.0 + step % 3).score for step in range(301, 310)]
+    assert max(after) < 1
+
+
+def test_one_of_what_is_counted_is_no_surprise() -> None:
+    """A first request after hours without one is chance; a first second of delay is not, nor are many requests."""
+    counted, measured = LearnedNormal(STEP_S), LearnedNormal(STEP_S)
+    for step in range(300):
+        counted.update(step * STEP_S, 0.0)
+        measured.update(step * STEP_S, 0.0 if step else 0.25)
+    assert counted.judge(300 * STEP_S, 1.0).score < 1 < counted.judge(300 * STEP_S, 20.0).score
+    assert measured.judge(300 * STEP_S, 1.0).score > 1
+
+
+def test_a_drop_is_seen_as_a_rise_is() -> None:
+    """To nothing, too."""
+    assert taught(300).update(300 * STEP_S, 0.0).score > 1
+    assert taught(300).update(300 * STEP_S, 50.0).score > 1
+
+
+def test_an_hour_that_is_restless_every_day_is_less_surprising_then() -> None:
+    """What noon usually does is no surprise at noon, and is one at midnight."""
+    normal, minutes = LearnedNormal(STEP_S), 10 * 1440
+    for step in range(minutes):
+        noon = step // 60 % 24 == 12
+        normal.update(step * STEP_S, 100.5 + (step * 7919 % 41 - 20 if noon else step % 3))
+    at_noon, at_midnight = again(normal), again(normal)
+    assert at_noon.update((minutes + 12 * 60 + 30) * STEP_S, 118.0).score < 1
+    assert at_midnight.update((minutes + 30) * STEP_S, 118.0).score > 1
+
+
+def test_an_open_episode_does_not_become_less_surprising() -> None:
+    """What does not teach is judged as if it were the first."""
+    normal = taught(300)
+    scores = {normal.update(step * STEP_S, 900.0, teach=False).score for step in range(300, 309)}
+    assert len(scores) == 1
 
 
 def test_a_spike_does_not_teach() -> None:
@@ -164,3 +221,38 @@ def test_what_is_not_a_number_is_ignored(value: float) -> None:
     before = normal.snapshot()
     assert normal.update(6000.0, value).score == 0.0
     assert normal.snapshot() == before
+
+
+def test_it_says_why_it_expects_what_it_expects() -> None:
+    """Level and season add up to what is expected, and the hours that were seen are counted."""
+    normal = LearnedNormal(600.0)
+    for step in range(6 * 24 * 10):
+        hour = step // 6 % 24
+        judgement = normal.update(step * 600.0, (500.0 if 8 <= hour < 20 else 100.0) + step % 5)
+    told = normal.describe()
+    assert told["level"] + told["season"] == pytest.approx(told["expected"])
+    assert told["low"] <= told["expected"] <= told["high"]
+    assert told["expected"] == pytest.approx(judgement.expected, rel=0.05)
+    assert (told["steps"], told["hours_of_day_seen"], told["hours_of_week_seen"]) == (
+        1440, pytest.approx(10.0), pytest.approx(2.0),
+    )  # fmt: skip
+
+
+def test_the_state_stays_small() -> None:
+    """At most 4 KiB, whatever was seen, as it is written."""
+    normal = LearnedNormal(3600.0)
+    for step in range(24 * 30):
+        normal.update(step * 3600.0, 1e14 * (step % 7) + 0.1)
+    assert len(msgspec.msgpack.encode(normal.snapshot())) <= 4096
+
+
+@given(STEPS)
+def test_to_judge_is_to_update_without_learning(steps: list[tuple[int, float, bool]]) -> None:
+    """The same judgement, and not one bit of the state moves."""
+    normal, step = taught(100), 100
+    for gap, value, teach in steps:
+        step += gap
+        before = normal.snapshot()
+        judged = normal.judge(step * STEP_S, value)
+        assert normal.snapshot() == before
+        assert judged == normal.update(step * STEP_S, value, teach=teach)

@@ -8,12 +8,15 @@ import msgspec
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from detectors.normal import ACCEPT_S, HOUR_S, LearnedNormal, NormalState
+from detectors.memory import HOUR_S
+from detectors.normal import ACCEPT_S, LearnedNormal, NormalState
 from detectors.normal_bank import NormalBank
 
 STEP_S: Final = 60.0
 SERIES: Final = 3
+ALL: Final = np.ones(SERIES, dtype=np.bool_)
 VALUES: Final = st.one_of(
     st.integers(0, 30).map(float), st.floats(-1e3, 1e3), st.sampled_from([0.0, 1e300, -1e300, 5.0])
 )
@@ -29,16 +32,24 @@ class Both:
     """Series by the one and by the other."""
 
     def __init__(self) -> None:
-        self.bank = NormalBank(STEP_S)
+        self.bank = NormalBank(STEP_S)  # without scores, as rules have it
+        self.scored = NormalBank(STEP_S, scored=True)
         self.bank.add(SERIES)
+        self.scored.add(SERIES)
         self.ones = [LearnedNormal(STEP_S) for _ in range(SERIES)]
 
-    def update(self, time_s: float, values: list[float], teach: list[bool], numbers: list[int]) -> None:
+    def update(
+        self, time_s: float, values: list[float], teach: list[bool], numbers: list[int], *, compare: bool = True
+    ) -> None:
         at = np.array(numbers)
-        self.bank.update(at, time_s, np.array(values)[at], np.array(teach)[at])
-        for number in numbers:
-            self.ones[number].update(time_s, values[number], teach=teach[number])
-        self.compare(time_s, numbers)
+        chosen = np.array(values)[at], np.array(teach)[at]
+        self.bank.update(at, time_s, *chosen)
+        judged = self.scored.judge(at, time_s, *chosen)
+        for place, number in enumerate(numbers):
+            mine = self.ones[number].update(time_s, values[number], teach=teach[number])
+            assert mine == tuple(column[place] for column in judged)
+        if compare:
+            self.compare(time_s, numbers)
 
     def compare(self, time_s: float, numbers: list[int]) -> None:
         expected = self.bank.expect(np.array(numbers))
@@ -47,7 +58,10 @@ class Both:
             assert (judgement.expected, judgement.high) == (expected.expected[place], expected.high[place])
             assert (judgement.warm, judgement.low) == (expected.warm[place], expected.low[place])
         self.look_ahead(time_s + HOUR_S, numbers)
-        assert [self.ones[number].snapshot() for number in numbers] == self.bank.snapshots(np.array(numbers))
+        states = [self.ones[number].snapshot() for number in numbers]
+        assert states == self.scored.snapshots(np.array(numbers))
+        assert [structs.replace(state, surprise=None) for state in states] == self.bank.snapshots(np.array(numbers))
+        assert [self.ones[number].describe() for number in numbers] == list(map(self.bank.describe, numbers))
 
     def look_ahead(self, time_s: float, numbers: list[int]) -> None:
         """What is expected at another hour; asking changes nothing."""
@@ -62,7 +76,7 @@ def taught(steps: int) -> Both:
     both = Both()
     for step in range(steps):
         values = [float((7 * step + 3 * series) % (4 + 9 * series)) for series in range(SERIES)]
-        both.update(step * STEP_S, values, [True] * SERIES, list(range(SERIES)))
+        both.update(step * STEP_S, values, [True] * SERIES, list(range(SERIES)), compare=step % 100 == 0)
     return both
 
 
@@ -90,12 +104,28 @@ def test_a_new_level_moves_both_alike() -> None:
 def test_a_snapshot_restores_either() -> None:
     """What one has written the other reads; series that are not kept are gone, and new ones are new."""
     both = taught(2000)
-    states = both.bank.snapshots(np.arange(SERIES))
+    states = both.scored.snapshots(np.arange(SERIES))
     wire = [msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=NormalState) for state in states]
     other = Both()
     other.ones = [LearnedNormal.restore(state) for state in wire]
     other.bank.restore(np.arange(SERIES)[::-1], wire[::-1])
+    other.scored.restore(np.arange(SERIES)[::-1], wire[::-1])
     other.update(2000 * STEP_S, [1.0, 20.0, 3.0], [True] * SERIES, [0, 1, 2])
-    other.bank.keep(np.array([2]))
-    other.bank.add(1)
-    assert other.bank.snapshots(np.arange(2)) == [other.ones[2].snapshot(), LearnedNormal(STEP_S).snapshot()]
+    for bank in (other.bank, other.scored):
+        bank.keep(np.array([2]))
+        bank.add(1)
+    left = [other.ones[2].snapshot(), LearnedNormal(STEP_S).snapshot()]
+    assert other.scored.snapshots(np.arange(2)) == left
+    assert other.bank.snapshots(np.arange(2)) == [structs.replace(state, surprise=None) for state in left]
+
+
+def test_a_state_without_surprise_begins_it_anew() -> None:
+    """As a bank without scores writes it: the normal goes on, and nothing is scored before it is warm."""
+    (state,) = taught(200).bank.snapshots(np.array([1]))
+    normal, bank = LearnedNormal.restore(state), NormalBank(STEP_S, scored=True)
+    bank.add(1)
+    bank.restore(np.array([0]), [state])
+    mine = normal.update(200 * STEP_S, 1e6)
+    assert mine.warm
+    assert mine.score == 0.0
+    assert mine == tuple(column[0] for column in bank.judge(np.array([0]), 200 * STEP_S, np.array([1e6]), ALL[:1]))

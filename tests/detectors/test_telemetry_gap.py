@@ -12,6 +12,7 @@ import pytest
 from msgspec import structs
 
 from detectors import BudgetFold
+from detectors.budgets import AccountState, Key, RulesState
 from detectors.rules.telemetry_gap import Settings, TelemetryGap
 from schemas.config import Config, Endpoint, Seconds
 from schemas.outputs import Bill, Finding, Rollup, Severity, Status
@@ -41,6 +42,7 @@ class World:
         self.replicas = {A: 2, B: 2, C: 2}
         self.reports, self.reads = True, set(INPUTS)  # whether collectors report; which inputs a worker reads
         self.found: list[Finding] = []
+        self.facts: dict[Key, AccountState | RulesState] = {}
         self._heard_us = [0, 0]
         self._seq = 0
 
@@ -77,7 +79,8 @@ class World:
     def restart(self) -> None:
         """The worker ends, and its successor begins with what was kept."""
         again = BudgetFold(self.config, [], [TelemetryGap])
-        again.restore(self.fold.budgets(), {key: kept for key, kept in self.fold.changed().items() if kept is not None})
+        self.facts |= {key: kept for key, kept in self.fold.changed().items() if kept is not None}
+        again.restore(self.fold.budgets(), self.facts)
         self.fold = again
 
     @staticmethod

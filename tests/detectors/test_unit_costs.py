@@ -18,7 +18,7 @@ class Book:
     """A ledger and the hours that come of it."""
 
     def __init__(self, prices: dict[str, int]) -> None:
-        self.ledger, self.costs = Ledger(), UnitCosts()
+        self.ledger, self.costs = Ledger(), UnitCosts(set())
         for name, usd in prices.items():
             self.ledger.price(name, usd * NANO)
 
@@ -121,7 +121,7 @@ def test_what_is_kept_goes_on_as_if_nothing_had_been() -> None:
     book.count(62, 0, a=1)
     kept = book.costs.snapshot_of("a")
     assert kept == Tally(0, {START_US // HOUR_US: 10, START_US // HOUR_US + 1: 1})
-    again = UnitCosts()
+    again = UnitCosts(set())
     again.restore(msgspec.json.decode(msgspec.json.encode(book.costs.snapshot()), type=dict[int, int]))
     again.adopt("a", msgspec.msgpack.decode(msgspec.msgpack.encode(kept), type=Tally))
     book.costs = again
