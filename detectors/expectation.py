@@ -241,12 +241,12 @@ class Expectation:
         if product is not None:
             best = min(best, by_product)
         one, two = _weight(best, by_level), _weight(best, by_sum)
-        weighted, weight = one * level + two * total, one + two
+        shift, weight = two * (total - level), one + two  # of experts that agree nothing is left but what they say
         if product is not None:
             three = _weight(best, by_product)
-            weighted += three * product
+            shift += three * (product - level)
             weight += three
-        expected = weighted / weight
+        expected = level + shift / weight
         if self.nonnegative and expected < 0:
             expected = 0.0
         scale = math.sqrt(self.variance) + (FLOOR * abs(expected) + 1e-9)

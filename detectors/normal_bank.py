@@ -323,7 +323,8 @@ def _band(rows: Rows, experts: Experts) -> tuple[Floats, Floats]:
     best = np.where(experts.has_product, np.minimum(best, by_product), best)
     one, two = _weight(best, by_level), _weight(best, by_sum)
     three = np.where(experts.has_product, _weight(best, by_product), 0.0)
-    expected = (one * experts.level + two * experts.total + three * experts.product) / (one + two + three)
+    shift = two * (experts.total - experts.level) + three * (experts.product - experts.level)
+    expected = experts.level + shift / (one + two + three)
     expected = np.where(rows["nonnegative"] & (expected < 0), 0.0, expected)
     scale = np.sqrt(rows["variance"]) + (expectation.FLOOR * np.abs(expected) + 1e-9)
     return expected, scale

@@ -37,6 +37,7 @@ from schemas.units import HOUR_US, US, to_nano, to_usd
 WINDOW_S: Final = 600
 WINDOW_US: Final = WINDOW_S * US
 AN_HOUR: Final = HOUR_US // WINDOW_US  # windows
+MICRO_NANO: Final = 1000  # nano-dollars in a millionth of a dollar
 MINUTE_US: Final = 60 * US
 ERROR: Final = 2.0  # times the threshold
 MOST_ENDPOINTS: Final = 10  # that the evidence of a budget lists, those furthest above their normal first
@@ -250,11 +251,16 @@ def costs_of(ledger: Ledger, end_us: int) -> dict[str, int]:
     """What every account costs an hour, by the ten minutes that end then; and their sum, the budget's."""
     start_us = end_us - WINDOW_US
     costs = {
-        name: AN_HOUR * spent(account, start_us, end_us, ledger.prices.get(name, 0))
+        name: _hourly(spent(account, start_us, end_us, ledger.prices.get(name, 0)))
         for name, account in ledger.accounts.items()
     }
     costs[BUDGET] = sum(costs.values())
     return costs
+
+
+def _hourly(nano: int) -> int:
+    """What ten minutes cost, per hour, to a millionth of a dollar: twice a cost is not made more by rounding."""
+    return (AN_HOUR * nano + MICRO_NANO // 2) // MICRO_NANO * MICRO_NANO
 
 
 def spent(account: Account, start_us: int, end_us: int, price_nano: int) -> int:

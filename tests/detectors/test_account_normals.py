@@ -9,7 +9,6 @@ from msgspec import structs
 
 from detectors import LearnedNormal
 from detectors.account_normals import BUDGET, GRACE_US, LEAST_GAPS, MOST_STEPS, AccountNormals
-from detectors.normal import NormalState
 from schemas.units import HOUR_US, US
 
 STEP_S: Final = 600
@@ -35,11 +34,6 @@ def alone(name: str, steps: range) -> LearnedNormal:
     return normal
 
 
-def unscored(normal: LearnedNormal) -> NormalState:
-    """Nobody asks how surprising the values of accounts are."""
-    return structs.replace(normal.snapshot(), surprise=None)
-
-
 def test_each_account_has_the_normal_of_its_own_values() -> None:
     """And it says what is expected at any hour."""
     normals = taught(["acme/a", "acme/bb", BUDGET], range(200))
@@ -63,8 +57,9 @@ def test_accounts_come_and_go_without_a_trace() -> None:
     normals.drop("acme/never-came")
     taught(["acme/0-1"], range(50, 52), normals)
     assert len(normals) == 2
-    assert normals.snapshot_of("acme/stays") == unscored(alone("acme/stays", range(50)))
-    assert normals.snapshot_of("acme/0-1") == unscored(alone("acme/0-1", range(50, 52)))
+    for name, steps in (("acme/stays", range(50)), ("acme/0-1", range(50, 52))):
+        undisturbed = structs.replace(alone(name, steps).snapshot(), surprise=None)  # nobody asks for scores
+        assert normals.snapshot_of(name) == undisturbed
     assert normals.snapshot_of("acme/0-2") is None
 
 
