@@ -7,7 +7,8 @@ seen for a whole hour; between the middles of two hours it changes evenly.
 
 A value teaches no more than `CLIP` scales away from what was expected, so an incident hardly moves the normal. Only a
 deviation to one side that lasts `ACCEPT_S` does: steps beyond `CLIP` scales count up, calm ones down (a CUSUM of signs:
-Page 1954), and when the count is reached the recent mean is the new level, in all hours of the week.
+Page 1954), and when the count is reached the recent mean is the new level. All hours of the week grow or shrink with
+it; where values may be negative they are shifted.
 
 Averages are plain means while there is little history, and fade exponentially with a capped memory after, as River's
 `stats.Mean` would with a weight.
@@ -28,7 +29,7 @@ from detectors.tail import Tail
 
 MIN_STEPS: Final = 30  # no memory is shorter than this many steps
 LEVEL_S: Final = 2 * HOUR_S  # memory of the level
-SCALE_S: Final = 6 * HOUR_S  # memory of the spread
+SCALE_S: Final = DAY_S
 ERROR_S: Final = DAY_S  # memory of the experts' errors, ...
 ERROR_STEPS: Final = 48  # ... and how many steps it has at least
 ERROR_CLIP: Final = 4.0  # scales; a larger error counts as one of this size
@@ -42,6 +43,7 @@ SLOTS: Final = 168  # hours of a week; hour 0 is a Thursday's, as the epoch bega
 MAX_VISITS: Final = 8.0  # visits of an hour of the week that are remembered
 OWN_DAY: Final = 8.0  # how much more a visit on the same day of the week counts than one on another
 MOST_RATIO: Final = 20.0  # how much an hour may make of the level
+MOST_MOVE: Final = 1000.0  # as a factor: what grows by more is shifted
 EXPERTS: Final = 3  # level, sum, product
 TINY: Final = 1e-12  # added to errors, so that a ratio of two exists
 BAND_P: Final = 1e-5  # low..high leaves out this much
@@ -78,6 +80,13 @@ def description(band: Band, level: float, steps: int, visits: float, own_visits:
         "hours_of_day_seen": visits,
         "hours_of_week_seen": own_visits,
     }
+
+
+def move(recent: float, expected: float, *, positive: bool) -> tuple[float, float]:
+    """The factor and the shift that make of what was expected what was recently seen."""
+    if positive and expected > 0 and recent < MOST_MOVE * expected:
+        return recent / expected, 0.0
+    return 1.0, recent - expected
 
 
 def accept_steps(step_s: float) -> int:
@@ -183,7 +192,7 @@ class Expectation:
         band = self._band(experts)
         deviation = value - band.expected
         if self._is_new_level(value, deviation, band.scale):
-            self._move(self._recent - band.expected)
+            self._move(band.expected)
         elif teach:
             self._learn(value, deviation, band.scale, experts)
         return band
@@ -259,15 +268,20 @@ class Expectation:
         self._side_steps = self._side_steps + side if self._side_steps * side >= 0 else side
         return abs(self._side_steps) >= self._accept_steps
 
-    def _move(self, shift: float) -> None:
-        """Level and hours together: an hour that stayed behind would be expected at the old level."""
-        self.level += shift
-        self.season += shift
+    def _move(self, expected: float) -> None:
+        """To the recent mean, level and hours together: an hour that stayed behind would be expected at the old level.
+
+        What is never negative grows or shrinks as a whole, nights as much as days; else all of it is shifted.
+        """
+        factor, shift = move(self._recent, expected, positive=self.nonnegative)
+        self.level = self.level * factor + shift
+        self.season = self.season * factor + shift
         for slot in range(SLOTS):
-            self._means[slot] += shift if self._visits[slot] else 0.0
-        before, at, after = (None if usual is None else usual + shift for usual in self._usual)
+            if self._visits[slot]:
+                self._means[slot] = self._means[slot] * factor + shift
+        before, at, after = (None if usual is None else usual * factor + shift for usual in self._usual)
         self._usual = before, at, after
-        self.now = None if self.now is None else self.now + shift
+        self.now = None if self.now is None else self.now * factor + shift
         self._side_steps = 0
 
     def _learn(self, value: float, deviation: float, scale: float, experts: tuple[float, float, float | None]) -> None:

@@ -144,7 +144,7 @@ class NormalBank:
         deviation = values - expected
         moved = self._is_new_level(rows, values, deviation, scale)
         for i in np.flatnonzero(moved).tolist():  # seldom
-            _move(rows[i], self._hours.rows[numbers[i]], float(rows["recent"][i] - expected[i]))
+            _move(rows[i], self._hours.rows[numbers[i]], float(expected[i]))
         learns = teach & ~moved
         if learns.all():
             self._learn(rows, numbers, values, deviation, scale, experts)
@@ -345,10 +345,11 @@ def _limits(rows: Rows, expected: Floats, scale: Floats) -> tuple[Floats, Floats
     return expected, np.where(rows["nonnegative"] & (low < 0), 0.0, low), high
 
 
-def _move(row: np.void, hours: np.void, shift: float) -> None:
+def _move(row: np.void, hours: np.void, expected: float) -> None:
     """To a new level; `row` and `hours` are views."""
+    factor, shift = expectation.move(float(row["recent"]), expected, positive=bool(row["nonnegative"]))
     for name in ("level", "season", "before", "at", "after", "now"):
-        row[name] += shift
+        row[name] = row[name] * factor + shift
     seen = hours["visits"] > 0
-    hours["means"][seen] = hours["means"][seen].astype(np.float64) + shift
+    hours["means"][seen] = hours["means"][seen].astype(np.float64) * factor + shift
     row["side_steps"] = 0

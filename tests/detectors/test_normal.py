@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import detectors.memory
 import detectors.normal
-import detectors.steps
 import detectors.surprise
 from detectors.normal import ACCEPT_S, LIMIT, WARM_STEPS, LearnedNormal, NormalState
 
@@ -36,7 +36,7 @@ def again(normal: LearnedNormal) -> LearnedNormal:
     return LearnedNormal.restore(state)
 
 
-@pytest.mark.parametrize("module", [detectors.normal, detectors.steps, detectors.surprise])
+@pytest.mark.parametrize("module", [detectors.normal, detectors.memory, detectors.surprise])
 def test_the_documented_examples_run(module: ModuleType) -> None:
     """What a docstring shows is what happens."""
     assert doctest.testmod(module).failed == 0
@@ -186,6 +186,23 @@ def test_a_lasting_level_becomes_normal_in_hours_that_are_known_too() -> None:
     for step in range(3 * day, 3 * day + lasting):
         normal.update(step * 600.0, 900.0, teach=False)
     assert normal.expect((3 * day + lasting - 1) * 600.0).expected == pytest.approx(900.0, rel=0.01)
+
+
+def test_what_has_grown_as_a_whole_has_grown_at_night_too() -> None:
+    """A threefold level is three times the nights as well as the days, not nights plus what the days have gained."""
+    normal, day = LearnedNormal(600.0), 6 * 24
+
+    def usual(step: int) -> float:
+        return (500.0 if 8 <= step // 6 % 24 < 20 else 100.0) + step % 5
+
+    for step in range(7 * day):
+        normal.update(step * 600.0, usual(step))
+    for step in range(7 * day + 9 * 6, 7 * day + 16 * 6):
+        normal.update(step * 600.0, 3 * usual(step), teach=False)
+    assert normal.expect((7 * day + 15 * 6) * 600.0).expected == pytest.approx(1500.0, rel=0.1)
+    for step in range(7 * day + 16 * 6, 8 * day):
+        normal.update(step * 600.0, 3 * usual(step))
+    assert normal.expect((8 * day - 1) * 600.0).expected == pytest.approx(300.0, rel=0.4)
 
 
 def test_a_daily_season_is_learned() -> None:
