@@ -1,9 +1,10 @@
 """What is in force on an endpoint: the join of what all open episodes claim of it.
 
 Every open episode may claim an action of an endpoint. The endpoint is under at most one brake per mode, and
-the brake is the *join* of its claims: the highest rung (throttle < overflow < shutdown), and, among
-throttles, the tightest limit of each kind. A claim that does not change the join is already in force; when
-a claim goes and the join of the others is weaker, the brake is restored and the weaker one applied.
+the brake is the *join* of its claims: the highest rung (throttle < overflow < shutdown), and, for what is not
+shut down, the tightest limit of each kind: what overflows must not grow again. A claim that does not change the
+join is already in force; when a claim goes and the join of the others is weaker, the brake is restored and the
+weaker one applied.
 
 A command counts only in its own mode and in milder ones: what was done in `auto` stands in the way of a
 command in `shadow`, but a brake that exists in `shadow` alone has stopped nothing and stands in nobody's
@@ -12,7 +13,7 @@ way. It starts no cooldown of a real one, and takes nothing of the hour's action
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
@@ -21,6 +22,7 @@ from schemas.outputs import Action, Command, Cost, Id, Mode, Severity
 from schemas.units import from_rfc3339
 
 RUNGS: Final = {Action.THROTTLE: 1, Action.OVERFLOW: 2, Action.SHUTDOWN: 3}
+MAX_REPLICAS: Final = "max_replicas"  # the one limit that also an overflow has
 REALITY: Final = {Mode.SHADOW: 0, Mode.APPROVE: 1, Mode.AUTO: 2}
 
 
@@ -96,13 +98,21 @@ def counts_in(own: Mode, mode: Mode) -> bool:
 def join(claims: Sequence[Claim]) -> Demand:
     """The weakest brake that satisfies every claim. Among overflows the first provider stays."""
     top = lead(claims)
-    if top.action is not Action.THROTTLE:
+    if top.action is Action.SHUTDOWN:
         return Demand(top.action, top.parameters)
     limits: dict[str, Any] = {}
     for claim in claims:
-        for name, limit in claim.parameters.items():
+        for name, limit in _limits(claim).items():
             limits[name] = min(limit, limits.get(name, limit))
-    return Demand(Action.THROTTLE, dict(sorted(limits.items())))
+    rest = {name: value for name, value in top.parameters.items() if name not in limits}
+    return Demand(top.action, {**rest, **dict(sorted(limits.items()))})
+
+
+def _limits(claim: Claim) -> Mapping[str, Any]:
+    """All that a throttle says; of an overflow its cap on the replicas that remain."""
+    if claim.action is Action.THROTTLE:
+        return claim.parameters
+    return {name: limit for name, limit in claim.parameters.items() if name == MAX_REPLICAS}
 
 
 def lead(claims: Iterable[Claim]) -> Claim:

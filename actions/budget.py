@@ -19,7 +19,7 @@ from typing import Final
 from msgspec import structs
 
 from actions import evidence, policy, proposals
-from actions.brakes import RUNGS, Brake, Claim
+from actions.brakes import MAX_REPLICAS, RUNGS, Brake, Claim
 from actions.evidence import Spender
 from schemas.config import Config, RuleSettings
 from schemas.outputs import Action, Cost, Finding
@@ -74,15 +74,16 @@ def relief(spender: Spender, brakes: Sequence[Brake]) -> float:
 
 def under(spender: Spender, brakes: Sequence[Brake]) -> Spender:
     """The endpoint as it will be once its brakes have their effect."""
-    caps = [brake.command.parameters.get("max_replicas", spender.replicas) for brake in brakes]
+    caps = [brake.command.parameters.get(MAX_REPLICAS, spender.replicas) for brake in brakes]
     down = any(brake.command.action is Action.SHUTDOWN for brake in brakes)
     return spender._replace(replicas=0 if down else min([spender.replicas, *caps]))
 
 
 def _relief(spender: Spender, brake: Brake) -> float:
+    left = under(spender, [brake]).usd_per_hour
     if brake.command.action is Action.OVERFLOW:
-        return min(brake.command.cost.saves_usd_per_hour or 0.0, spender.usd_per_hour)
-    return spender.usd_per_hour - under(spender, [brake]).usd_per_hour
+        left -= min(brake.command.cost.saves_usd_per_hour or 0.0, left)
+    return spender.usd_per_hour - left
 
 
 def _throttle(finding: Finding, spender: Spender, over: float) -> Claim | None:
@@ -90,16 +91,20 @@ def _throttle(finding: Finding, spender: Spender, over: float) -> Claim | None:
     if cap >= spender.replicas:
         return None
     saves = (spender.replicas - cap) * spender.price_usd_per_hour
-    return _claim(finding, spender, (Action.THROTTLE, {"max_replicas": cap}), saves)
+    return _claim(finding, spender, (Action.THROTTLE, {MAX_REPLICAS: cap}), saves)
 
 
 def _overflow(finding: Finding, spender: Spender, config: Config) -> Claim | None:
-    """None where the cheapest provider saves nothing. Where there is none at all, safety holds the claim."""
+    """What the replicas that it has cannot serve goes elsewhere: it must not grow again while the budget is spent.
+
+    None where the cheapest provider saves nothing. Where there is none at all, safety holds the claim.
+    """
     provider = proposals.overflow_to(spender.endpoint, config)
     cheaper = 0.0 if provider is None else spender.price_usd_per_hour - provider.price_usd_per_hour
     if provider is not None and cheaper <= 0:
         return None
-    demand = (Action.OVERFLOW, proposals.overflow_parameters(provider))
+    cap = {} if provider is None else {MAX_REPLICAS: spender.replicas}
+    demand = (Action.OVERFLOW, {**proposals.overflow_parameters(provider), **cap})
     return _claim(finding, spender, demand, cheaper * spender.replicas)
 
 

@@ -8,16 +8,18 @@ The only part that changes what is in force. An endpoint is under the join of it
 - when an episode is over its claims go. With none left the endpoint is restored; while the rest asks for
   the same, nothing is said; else the restore is followed by the weaker brake. That one passes the stages
   like any other, but for the cooldown, which would leave the endpoint without any;
+- a claim that a new configuration would not make any more goes with the episode's next finding, in the same way;
 - a brake that expires takes all its claims with it. Their episodes ask again at their next update.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from msgspec import structs
 
-from actions import commands, safety
+from actions import commands, policy, safety
 from actions.alerts import tells_of
 from actions.brakes import Brake, Claim, counts_in, join, lead, without
 from actions.memory import MOST_TOLD, Memory
@@ -73,12 +75,19 @@ class Control:
                 outputs.append(renewed)
         return outputs
 
-    def release(self, episode: Id, moment: Moment, why: str = "resolved") -> Outputs:
-        """Drop all that the episode claims; what is restored comes first, then what others still ask for."""
+    def withdraw(self, episode: Id, moment: Moment) -> Outputs:
+        """Drop what the episode claims and a new configuration no longer answers it with."""
+        return self.release(episode, moment, "withdrawn", lambda claim: not self._is_answer(claim))
+
+    def release(
+        self, episode: Id, moment: Moment, why: str = "resolved", concerns: Callable[[Claim], bool] = lambda _: True
+    ) -> Outputs:
+        """Drop what the episode claims; what is restored comes first, then what others still ask for."""
         restored: Outputs = []
         weaker: list[Claims] = []
         for endpoint, brake in self._memory.in_force():
-            if brake.claim_of(episode) is None:
+            claim = brake.claim_of(episode)
+            if claim is None or not concerns(claim):
                 continue
             rest = without(brake.claims, episode)
             if rest and join(rest) == brake.demand:
@@ -157,6 +166,10 @@ class Control:
         """Bring a brake into force in the place of the one in its mode."""
         brakes = self._memory.peek_place(endpoint).brakes
         self._memory.brake(endpoint, (*(other for other in brakes if other.mode is not brake.mode), brake))
+
+    def _is_answer(self, claim: Claim) -> bool:
+        """Whether the policy still answers what was found with the claim's action."""
+        return claim.action in policy.descend(self.config, claim.rule, claim.severity, claim.endpoint)
 
     def _may_renew(self, claim: Claim, moment: Moment) -> bool:
         return safety.check(claim, self._context(claim, moment), safety.OPERATORS) is None

@@ -3,7 +3,7 @@
 For each finding, in this order: drop it if it was seen; restore what has expired by its time; then
 
 - *open* or *update*: tell people if the episode is new or more severe; renew its brakes; ask for more if
-  need be;
+  need be, and only while the value is above its threshold: what is calming down is no ground for a new command;
 - *resolved*: take its brakes off and tell people.
 
 Seen: per (rule, subject) the findings of an episode come in order of time, so what lies before the last
@@ -124,8 +124,9 @@ class ActionFold:
         if finding.status is Status.RESOLVED:
             return outputs + self._resolve(line, finding, moment)
         outputs += [alerts.fires(finding)] if louder else []
+        outputs += self._control.withdraw(finding.episode, moment)
         outputs += self._control.renew(finding.episode, moment)
-        return outputs + self._act(finding, moment)
+        return outputs + (self._act(finding, moment) if finding.score > 1 else [])
 
     def _see(self, endpoint: str, at_us: int) -> None:
         """Remember that the endpoint exists; to the hour, so that no finding writes a whole fleet anew."""

@@ -40,8 +40,13 @@ def respond(config: Config, rule: str, severity: Severity, endpoint: str) -> Act
 
 
 def descend(config: Config, rule: str, severity: Severity, endpoint: str) -> list[Action]:
-    """What to do to the endpoint, and where that cannot be, what answers milder severities: ever lower rungs."""
+    """What to do to the endpoint, and where that cannot be, what answers milder severities: ever lower rungs.
+
+    Where nothing answers the severity itself, nothing milder does.
+    """
     rungs: list[Action] = []
+    if respond(config, rule, severity, endpoint) is None:
+        return rungs
     for milder in reversed([each for each in Severity if each.rank <= severity.rank]):
         action = respond(config, rule, milder, endpoint)
         if action is not None and (not rungs or RUNGS[action] < RUNGS[rungs[-1]]):

@@ -80,7 +80,9 @@ def what_to_do(action: Action, endpoint: str, parameters: Mapping[str, Any]) -> 
             limits = [_limit(name, value) for name, value in parameters.items()]
             return f"throttle {endpoint} to at most {' and '.join(limits)}"
         case Action.OVERFLOW:
-            return f"overflow {endpoint} to {parameters.get('provider', 'another provider')}"
+            cap = parameters.get("max_replicas")
+            here = "" if cap is None else f", at most {_limit('max_replicas', cap)} here"
+            return f"overflow {endpoint} to {parameters.get('provider', 'another provider')}{here}"
         case Action.SHUTDOWN:
             return f"shut down {endpoint}"
         case Action.RESTORE:

@@ -131,11 +131,11 @@ class Fleet:
             return False
         if command.action is Action.SHUTDOWN:
             self._cap[index] = 0
-        elif command.action is Action.THROTTLE:
+        elif command.action in {Action.THROTTLE, Action.OVERFLOW}:
             self._throttle(index, command.parameters)
         elif command.action is Action.RESTORE:
             self._cap[index] = self._limit_rps[index] = NO_LIMIT
-        return command.action is not Action.OVERFLOW
+        return True
 
     def bill(self, endpoint: str, start_us: int, end_us: int, share: float = 1.0) -> Emitted:
         """The provider's bill for a period: `share` of what replicas x price makes of it."""

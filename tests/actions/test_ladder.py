@@ -63,7 +63,8 @@ def test_at_the_second_step_expensive_ones_overflow_to_whoever_is_cheaper() -> N
     worse = later(found, 60, severity=ERROR)
     overflow, held = asked(one, worse)
     assert (overflow.endpoint, overflow.action, overflow.restores) == ("acme/a", Action.OVERFLOW, throttle.id)
-    assert overflow.parameters == {"provider": "p", "price_usd_per_hour": 0.5}
+    assert overflow.parameters == {"provider": "p", "price_usd_per_hour": 0.5, "max_replicas": 8}
+    assert throttle.parameters == {"max_replicas": 8}, "the overflow keeps the cap: it must not grow back"
     assert overflow.cost.saves_usd_per_hour == 8 * 1.5
     assert (held.endpoint, held.action, held.held) == ("acme/b", Action.OVERFLOW, Held.NO_PROVIDER)
     assert told(one, later(worse, 120, evidence=daily(0, [("acme/b", 10, 2.0)]).evidence)) == []
