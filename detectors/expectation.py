@@ -262,7 +262,7 @@ class Expectation:
         level, season = self.level, self.season
         usual = level if now is None else now
         product = None
-        if self.nonnegative and season > 0 and level < MOST_RATIO * season:
+        if self.nonnegative and 0 < season < MOST_RATIO * level and level < MOST_RATIO * season:
             product = usual * (level / season)
         return level, level + (usual - season), product
 
@@ -301,7 +301,14 @@ class Expectation:
         return abs(self._side_steps) >= self._accept_steps
 
     def _move(self) -> None:
-        """To the recent mean: what the hours are then compared with is what this one usually is."""
+        """To the recent mean: what the hours are then compared with is what this one usually is.
+
+        What is never negative has grown or shrunk as a whole, nights as much as days: the sum must show anew that it has
+        not.
+        """
+        by_level, by_sum, _ = self._errors
+        if self._experts(self.now)[2] is not None:
+            self._errors[1] = max(by_level, by_sum)
         self._withheld.teach(self._means, self._visits, self._share)
         self.level = self._recent
         self.season = self.level if self.now is None else self.now

@@ -149,7 +149,7 @@ class NormalBank:
         moved = self._is_new_level(rows, numbers, values, deviation, scale)
         self._withhold(rows, numbers, values, teach)
         for i in np.flatnonzero(moved).tolist():  # seldom
-            self._move(rows[i], int(numbers[i]))
+            self._move(rows[i], int(numbers[i]), has_product=bool(experts.has_product[i]))
         learns = teach & ~moved
         if learns.all():
             self._learn(rows, numbers, values, deviation, scale, experts)
@@ -229,8 +229,10 @@ class NormalBank:
         for i in np.flatnonzero(~teach & (rows["side_steps"] != 0)).tolist():  # few: those with an open episode
             self._withheld.setdefault(int(numbers[i]), Withheld()).add(int(rows["hour"][i]), float(values[i]))
 
-    def _move(self, row: np.void, number: int) -> None:
+    def _move(self, row: np.void, number: int, *, has_product: bool) -> None:
         """To a new level; `row` is a view."""
+        if has_product:
+            row["by_sum"] = max(row["by_sum"], row["by_level"])
         hours = self._hours.rows[number]
         self._withheld.pop(number, Withheld()).teach(hours["means"], hours["visits"], self._share)
         row["level"] = row["recent"]
@@ -337,7 +339,8 @@ def _row(state: NormalState) -> tuple[Any, ...]:
 def _experts(rows: Rows) -> Experts:
     level, season, now = rows["level"], rows["season"], rows["now"]
     usual = np.where(np.isnan(now), level, now)
-    has_product = rows["nonnegative"] & (season > 0) & (level < expectation.MOST_RATIO * season)
+    most = expectation.MOST_RATIO
+    has_product = rows["nonnegative"] & (season > 0) & (season < most * level) & (level < most * season)
     ratio = np.ones(len(rows))
     np.divide(level, season, out=ratio, where=has_product)
     return Experts(level, level + (usual - season), usual * ratio, has_product)
