@@ -264,7 +264,8 @@ class Expectation:
         product = None
         if self.nonnegative and 0 < season < MOST_RATIO * level and level < MOST_RATIO * season:
             product = usual * (level / season)
-        return level, level + (usual - season), product
+        total = level + (usual - season)
+        return level, 0.0 if self.nonnegative and total < 0 else total, product
 
     def _band(self, experts: tuple[float, float, float | None]) -> Band:
         level, total, product = experts
@@ -303,8 +304,8 @@ class Expectation:
     def _move(self) -> None:
         """To the recent mean: what the hours are then compared with is what this one usually is.
 
-        What is never negative has grown or shrunk as a whole, nights as much as days: the sum must show anew that it has
-        not.
+        What is never negative has grown or shrunk as a whole, nights as much as days: that it has not, the sum must show
+        anew.
         """
         by_level, by_sum, _ = self._errors
         if self._experts(self.now)[2] is not None:

@@ -206,7 +206,9 @@ class NormalBank:
             share = expectation.OWN_DAY * visits if day == slot else visits
             total += share * self._hours.rows["means"][numbers, day]
             weight += share
-        usual: Floats = np.divide(total, weight, out=np.full(len(numbers), np.nan), where=seen >= expectation.KNOWN_VISITS)
+        usual: Floats = np.divide(
+            total, weight, out=np.full(len(numbers), np.nan), where=seen >= expectation.KNOWN_VISITS
+        )
         return usual
 
     def _is_new_level(self, rows: Rows, numbers: Ints, values: Floats, deviation: Floats, scale: Floats) -> Flags:
@@ -343,7 +345,8 @@ def _experts(rows: Rows) -> Experts:
     has_product = rows["nonnegative"] & (season > 0) & (season < most * level) & (level < most * season)
     ratio = np.ones(len(rows))
     np.divide(level, season, out=ratio, where=has_product)
-    return Experts(level, level + (usual - season), usual * ratio, has_product)
+    total = level + (usual - season)
+    return Experts(level, np.where(rows["nonnegative"] & (total < 0), 0.0, total), usual * ratio, has_product)
 
 
 def _band(rows: Rows, experts: Experts) -> tuple[Floats, Floats]:
