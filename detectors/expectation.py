@@ -304,8 +304,8 @@ class Expectation:
     def _move(self) -> None:
         """To the recent mean: what the hours are then compared with is what this one usually is.
 
-        What is never negative has grown or shrunk as a whole, nights as much as days: that it has not, the sum must show
-        anew.
+        What is never negative has grown or shrunk as a whole, nights as much as days, unless the sum shows anew that it
+        has not.
         """
         by_level, by_sum, _ = self._errors
         if self._experts(self.now)[2] is not None:
