@@ -72,7 +72,7 @@ KNOWN: Final = {
     REQUESTS: (3, "75e2028729e0"),
     SCALING: (3, "51fb33e837ff"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (3, "63c4f6cfb3ef"),
+    ROLLUPS: (3, "9a4896f8d9f4"),
     FINDINGS: (2, "b8a7ff55d890"),
 }
 
