@@ -7,8 +7,9 @@ seen for a whole hour; between the middles of two hours it changes evenly.
 
 A value teaches no more than `CLIP` scales away from what was expected, so an incident hardly moves the normal. Only a
 deviation to one side that lasts `ACCEPT_S` does: steps beyond `CLIP` scales count up, calm ones down (a CUSUM of signs:
-Page 1954), and when the count is reached the recent mean is the new level. All hours of the week grow or shrink with
-it; where values may be negative they are shifted.
+Page 1954), and when the count is reached the recent mean is the new level. What an open episode withheld meanwhile is
+then taught to its own hours of the week, so that a rise that comes every Monday is new only once. The other hours stay
+as they were seen: against the new level they say as much as against the old one.
 
 Averages are plain means while there is little history, and fade exponentially with a capped memory after, as River's
 `stats.Mean` would with a weight.
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, MutableSequence, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
@@ -30,20 +31,21 @@ from detectors.tail import Tail
 MIN_STEPS: Final = 30  # no memory is shorter than this many steps
 LEVEL_S: Final = 2 * HOUR_S  # memory of the level
 SCALE_S: Final = DAY_S
-ERROR_S: Final = DAY_S  # memory of the experts' errors, ...
+ERROR_S: Final = 7 * DAY_S  # memory of the experts' errors: a week, or after a weekend the level alone is believed, ...
 ERROR_STEPS: Final = 48  # ... and how many steps it has at least
 ERROR_CLIP: Final = 4.0  # scales; a larger error counts as one of this size
 RECENT_SHARE: Final = 1 / 6  # of the time a new level must last, for how long it is remembered
 ACCEPT_S: Final = 6 * HOUR_S  # how long a one-sided deviation must last to be the new normal, ...
-ACCEPT_STEPS: Final = 12  # ... and for how many steps at least
+ACCEPT_STEPS: Final = 6  # ... and for how many steps at least
 CLIP: Final = 2.0  # scales; a larger surprise teaches as much as one of this size
 SCALE_CLIP: Final = 6.0  # the spread learns from larger surprises than the level
 FLOOR: Final = 0.02  # of the expected value: smaller deviations do not matter
+MOST_HELD: Final = 8  # hours of one deviation that are withheld at most: what a new level takes, and some calm between
+KNOWN_VISITS: Final = 0.9  # an hour seen less is not known: the last step of one may belong to the next
 SLOTS: Final = 168  # hours of a week; hour 0 is a Thursday's, as the epoch began on one
 MAX_VISITS: Final = 8.0  # visits of an hour of the week that are remembered
 OWN_DAY: Final = 8.0  # how much more a visit on the same day of the week counts than one on another
 MOST_RATIO: Final = 20.0  # how much an hour may make of the level
-MOST_MOVE: Final = 1000.0  # as a factor: what grows by more is shifted
 EXPERTS: Final = 3  # level, sum, product
 TINY: Final = 1e-12  # added to errors, so that a ratio of two exists
 BAND_P: Final = 1e-5  # low..high leaves out this much
@@ -82,13 +84,6 @@ def description(band: Band, level: float, steps: int, visits: float, own_visits:
     }
 
 
-def move(recent: float, expected: float, *, positive: bool) -> tuple[float, float]:
-    """The factor and the shift that make of what was expected what was recently seen."""
-    if positive and expected > 0 and recent < MOST_MOVE * expected:
-        return recent / expected, 0.0
-    return 1.0, recent - expected
-
-
 def accept_steps(step_s: float) -> int:
     """How many steps a one-sided deviation must last to be the new normal."""
     return max(ACCEPT_STEPS, math.ceil(ACCEPT_S / step_s))
@@ -117,6 +112,35 @@ def hour_share(step_s: float) -> float:
     return min(1.0, step_s / HOUR_S)
 
 
+class Withheld:
+    """What an open episode withheld while the series deviated to one side, by hour: a mean, and of how many steps."""
+
+    def __init__(self, hours: Iterable[tuple[int, float, int]] = ()) -> None:
+        self._hours = {hour: (mean, steps) for hour, mean, steps in hours}
+
+    def add(self, hour: int, value: float) -> None:
+        """The oldest hours give way."""
+        mean, steps = self._hours.get(hour, (0.0, 0))
+        self._hours[hour] = mean + (value - mean) / (steps + 1), steps + 1
+        if len(self._hours) > MOST_HELD:
+            del self._hours[next(iter(self._hours))]
+
+    def clear(self) -> None:
+        self._hours.clear()
+
+    def teach(self, means: MutableSequence[float], visits: MutableSequence[float], share: float) -> None:
+        """To its own hours of the week, as if it had never been withheld; a step is this share of a visit."""
+        for hour, (mean, steps) in self._hours.items():
+            slot, seen = hour % SLOTS, min(1.0, steps * share)
+            visits[slot] = min(float(visits[slot]) + seen, MAX_VISITS)
+            before = float(means[slot])
+            means[slot] = before + seen / float(visits[slot]) * (mean - before)
+        self._hours.clear()
+
+    def snapshot(self) -> tuple[tuple[int, float, int], ...]:
+        return tuple((hour, *held) for hour, held in self._hours.items())
+
+
 class NormalState(Struct, frozen=True, array_like=True):
     """A `LearnedNormal` as plain data. An average is its mean, `recent` also its weight; a tail its start and index."""
 
@@ -138,6 +162,7 @@ class NormalState(Struct, frozen=True, array_like=True):
     means: bytes  # ... its mean, float32
     visits: bytes  # ... and how often it was seen in whole hours, float32
     surprise: SurpriseState | None = None  # how surprising values are; None where nobody asks
+    withheld: tuple[tuple[int, float, int], ...] = ()  # by an open episode: hours since the epoch, means, steps
 
 
 class Expectation:
@@ -155,6 +180,7 @@ class Expectation:
         self._recent_n = self._recent = 0.0
         self._upper, self._lower = (Tail(BAND_P, BAND_LOW, BAND_HIGH) for _ in range(2))
         self._side_steps = 0
+        self._withheld = Withheld()
         self._means, self._visits = _floats(SLOTS), _floats(SLOTS)  # by hour of the week
         self._warm_steps, self._accept_steps = warm_steps(step_s), accept_steps(step_s)
         self._memory, self._share = memories(step_s), hour_share(step_s)
@@ -186,13 +212,19 @@ class Expectation:
     def learn(self, value: float, *, teach: bool) -> Band:
         """Judge a value whose time was entered, then learn from it; the band is from before.
 
-        Without `teach` it counts towards a new level, and teaches nothing else.
+        Without `teach` it counts towards a new level, and teaches nothing until that is accepted.
         """
         experts = self._experts(self.now)
         band = self._band(experts)
         deviation = value - band.expected
-        if self._is_new_level(value, deviation, band.scale):
-            self._move(band.expected)
+        before = self._side_steps
+        is_new = self._is_new_level(value, deviation, band.scale)
+        if before * self._side_steps <= 0:
+            self._withheld.clear()  # the deviation is over, or went over to the other side
+        if self._side_steps and not teach:
+            self._withheld.add(self.hour, value)
+        if is_new:
+            self._move()
         elif teach:
             self._learn(value, deviation, band.scale, experts)
         return band
@@ -215,7 +247,7 @@ class Expectation:
             share = OWN_DAY * visits if slot == hour else visits
             total += share * self._means[slot]
             weight += share
-        return total / weight if seen >= 1.0 else None
+        return total / weight if seen >= KNOWN_VISITS else None
 
     def _between(self, usual: Usual, time_s: float, hour: int) -> float | None:
         """Evenly from the middle of an hour to that of the next."""
@@ -230,9 +262,10 @@ class Expectation:
         level, season = self.level, self.season
         usual = level if now is None else now
         product = None
-        if self.nonnegative and season > 0:
-            product = usual * (level / season if level < MOST_RATIO * season else MOST_RATIO)
-        return level, level + (usual - season), product
+        if self.nonnegative and 0 < season < MOST_RATIO * level and level < MOST_RATIO * season:
+            product = usual * (level / season)
+        total = level + (usual - season)
+        return level, 0.0 if self.nonnegative and total < 0 else total, product
 
     def _band(self, experts: tuple[float, float, float | None]) -> Band:
         level, total, product = experts
@@ -268,20 +301,18 @@ class Expectation:
         self._side_steps = self._side_steps + side if self._side_steps * side >= 0 else side
         return abs(self._side_steps) >= self._accept_steps
 
-    def _move(self, expected: float) -> None:
-        """To the recent mean, level and hours together: an hour that stayed behind would be expected at the old level.
+    def _move(self) -> None:
+        """To the recent mean: what the hours are then compared with is what this one usually is.
 
-        What is never negative grows or shrinks as a whole, nights as much as days; else all of it is shifted.
+        What is never negative has grown or shrunk as a whole, nights as much as days, unless the sum shows anew that it
+        has not.
         """
-        factor, shift = move(self._recent, expected, positive=self.nonnegative)
-        self.level = self.level * factor + shift
-        self.season = self.season * factor + shift
-        for slot in range(SLOTS):
-            if self._visits[slot]:
-                self._means[slot] = self._means[slot] * factor + shift
-        before, at, after = (None if usual is None else usual * factor + shift for usual in self._usual)
-        self._usual = before, at, after
-        self.now = None if self.now is None else self.now * factor + shift
+        by_level, by_sum, _ = self._errors
+        if self._experts(self.now)[2] is not None:
+            self._errors[1] = max(by_level, by_sum)
+        self._withheld.teach(self._means, self._visits, self._share)
+        self.level = self._recent
+        self.season = self.level if self.now is None else self.now
         self._side_steps = 0
 
     def _learn(self, value: float, deviation: float, scale: float, experts: tuple[float, float, float | None]) -> None:
@@ -345,6 +376,7 @@ class Expectation:
             array("f", [self._means[slot] for slot in seen]).tobytes(),
             array("f", [self._visits[slot] for slot in seen]).tobytes(),
             surprise,
+            self._withheld.snapshot(),
         )
 
     @classmethod
@@ -360,6 +392,7 @@ class Expectation:
         one.hour, one._usual, one.now = state.hour, state.usual, state.now
         _fill(one._means, state.seen, state.means)
         _fill(one._visits, state.seen, state.visits)
+        one._withheld = Withheld(state.withheld)
         return one
 
 

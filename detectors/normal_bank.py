@@ -13,9 +13,10 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 import numpy as np
+from msgspec import structs
 
 from detectors import expectation
-from detectors.expectation import BAND_P, Band, Expectation, NormalState, Usual, description
+from detectors.expectation import BAND_P, Band, Expectation, NormalState, Usual, Withheld, description
 from detectors.memory import DAY_HOURS, HOUR_S, warm_steps
 from detectors.surprise import SurpriseState
 from detectors.surprise_bank import SurpriseBank
@@ -82,6 +83,7 @@ class NormalBank:
         self._table = Table(ROW, _row(Expectation(step_s).snapshot()))
         self._hours = Table(HOURS, (0.0, 0.0))
         self._surprise = SurpriseBank(step_s) if scored else None
+        self._withheld: dict[int, Withheld] = {}  # by number: of the few whose open episode deviates to one side
 
     def add(self, count: int) -> None:
         """The next numbers are new series."""
@@ -94,6 +96,8 @@ class NormalBank:
         """Only these remain, numbered in this order."""
         self._table.keep(numbers)
         self._hours.keep(numbers)
+        kept = ((new, self._withheld.get(old)) for new, old in enumerate(numbers.tolist())) if self._withheld else ()
+        self._withheld = {number: withheld for number, withheld in kept if withheld is not None}
         if self._surprise is not None:
             self._surprise.keep(numbers)
 
@@ -142,9 +146,10 @@ class NormalBank:
         expected, scale = _band(rows, experts)
         low, high = _limits(rows, expected, scale)[1:] if judge else (expected, expected)
         deviation = values - expected
-        moved = self._is_new_level(rows, values, deviation, scale)
+        moved = self._is_new_level(rows, numbers, values, deviation, scale)
+        self._withhold(rows, numbers, values, teach)
         for i in np.flatnonzero(moved).tolist():  # seldom
-            _move(rows[i], self._hours.rows[numbers[i]], float(expected[i]))
+            self._move(rows[i], int(numbers[i]), has_product=bool(experts.has_product[i]))
         learns = teach & ~moved
         if learns.all():
             self._learn(rows, numbers, values, deviation, scale, experts)
@@ -201,10 +206,12 @@ class NormalBank:
             share = expectation.OWN_DAY * visits if day == slot else visits
             total += share * self._hours.rows["means"][numbers, day]
             weight += share
-        usual: Floats = np.divide(total, weight, out=np.full(len(numbers), np.nan), where=seen >= 1.0)
+        usual: Floats = np.divide(
+            total, weight, out=np.full(len(numbers), np.nan), where=seen >= expectation.KNOWN_VISITS
+        )
         return usual
 
-    def _is_new_level(self, rows: Rows, values: Floats, deviation: Floats, scale: Floats) -> Flags:
+    def _is_new_level(self, rows: Rows, numbers: Ints, values: Floats, deviation: Floats, scale: Floats) -> Flags:
         count = np.minimum(rows["recent_n"], self._memory.recent) + 1.0
         rows["recent_n"] = count
         rows["recent"] += 1.0 / count * (values - rows["recent"])
@@ -213,9 +220,26 @@ class NormalBank:
         side = np.where(deviation > 0, 1, -1)
         aside = np.where(before * side >= 0, before + side, side)
         after: Ints = np.where(calm, before - np.sign(before), aside)
+        if self._withheld:
+            for number in numbers[before * after <= 0].tolist():
+                self._withheld.pop(number, None)
         rows["side_steps"] = after
         lasted: Flags = ~calm & (np.abs(after) >= self._accept_steps)
         return lasted
+
+    def _withhold(self, rows: Rows, numbers: Ints, values: Floats, teach: Flags) -> None:
+        for i in np.flatnonzero(~teach & (rows["side_steps"] != 0)).tolist():  # few: those with an open episode
+            self._withheld.setdefault(int(numbers[i]), Withheld()).add(int(rows["hour"][i]), float(values[i]))
+
+    def _move(self, row: np.void, number: int, *, has_product: bool) -> None:
+        """To a new level; `row` is a view."""
+        if has_product:
+            row["by_sum"] = max(row["by_sum"], row["by_level"])
+        hours = self._hours.rows[number]
+        self._withheld.pop(number, Withheld()).teach(hours["means"], hours["visits"], self._share)
+        row["level"] = row["recent"]
+        row["season"] = row["level"] if math.isnan(row["now"]) else row["now"]
+        row["side_steps"] = 0
 
     def _learn(  # noqa: PLR0913, PLR0917 -- columns of one length
         self, rows: Rows, numbers: Ints, values: Floats, deviation: Floats, scale: Floats, experts: Experts
@@ -267,10 +291,14 @@ class NormalBank:
         ends = np.searchsorted(which, np.arange(1, len(numbers) + 1)).tolist()
         spans = [slice(start, end) for start, end in pairwise([0, *ends])]
         surprises = self._surprise.snapshots(numbers) if self._surprise is not None else [None] * len(numbers)
-        return [
+        states = [
             _state(self.step_s, row, (seen[span].tobytes(), means[span].tobytes(), visits[span].tobytes()), surprise)
             for row, span, surprise in zip(self._table.take(numbers).tolist(), spans, surprises, strict=True)
         ]
+        for i, number in enumerate(numbers.tolist() if self._withheld else ()):
+            if number in self._withheld:
+                states[i] = structs.replace(states[i], withheld=self._withheld[number].snapshot())
+        return states
 
     def restore(self, numbers: Ints, states: Sequence[NormalState]) -> None:
         """Go on as the series that these were taken from; they are new, and have their step."""
@@ -280,6 +308,9 @@ class NormalBank:
         for name in ("means", "visits"):
             values = b"".join(getattr(state, name) for state in states)
             self._hours.rows[name][which, slots] = np.frombuffer(values, dtype=np.float32)
+        for number, state in zip(numbers.tolist(), states, strict=True):
+            if state.withheld:
+                self._withheld[number] = Withheld(state.withheld)
         if self._surprise is not None:
             known = [i for i, state in enumerate(states) if state.surprise is not None]
             surprises = [state.surprise for state in states if state.surprise is not None]
@@ -310,10 +341,12 @@ def _row(state: NormalState) -> tuple[Any, ...]:
 def _experts(rows: Rows) -> Experts:
     level, season, now = rows["level"], rows["season"], rows["now"]
     usual = np.where(np.isnan(now), level, now)
-    has_product = rows["nonnegative"] & (season > 0)
-    ratio = np.full(len(rows), expectation.MOST_RATIO)
-    np.divide(level, season, out=ratio, where=has_product & (level < expectation.MOST_RATIO * season))
-    return Experts(level, level + (usual - season), usual * ratio, has_product)
+    most = expectation.MOST_RATIO
+    has_product = rows["nonnegative"] & (season > 0) & (season < most * level) & (level < most * season)
+    ratio = np.ones(len(rows))
+    np.divide(level, season, out=ratio, where=has_product)
+    total = level + (usual - season)
+    return Experts(level, np.where(rows["nonnegative"] & (total < 0), 0.0, total), usual * ratio, has_product)
 
 
 def _band(rows: Rows, experts: Experts) -> tuple[Floats, Floats]:
@@ -343,13 +376,3 @@ def _limits(rows: Rows, expected: Floats, scale: Floats) -> tuple[Floats, Floats
     """Expected, low and high."""
     low, high = expected - scale * _reach(rows, "lower"), expected + scale * _reach(rows, "upper")
     return expected, np.where(rows["nonnegative"] & (low < 0), 0.0, low), high
-
-
-def _move(row: np.void, hours: np.void, expected: float) -> None:
-    """To a new level; `row` and `hours` are views."""
-    factor, shift = expectation.move(float(row["recent"]), expected, positive=bool(row["nonnegative"]))
-    for name in ("level", "season", "before", "at", "after", "now"):
-        row[name] = row[name] * factor + shift
-    seen = hours["visits"] > 0
-    hours["means"][seen] = hours["means"][seen].astype(np.float64) * factor + shift
-    row["side_steps"] = 0

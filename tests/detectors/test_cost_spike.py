@@ -63,6 +63,15 @@ def test_the_endpoints_of_a_budget_are_told_by_how_far_they_are_above_their_norm
     assert second["usd_per_hour"] == pytest.approx(20.0)
 
 
+def test_a_rise_of_every_weekday_is_a_spike_only_once() -> None:
+    """Four weeks of six replicas in working hours and two else: the first Monday is news, no other day is."""
+    hours = [(START_S // HOUR_S + hour, hour * HOUR_S) for hour in range(28 * 24)]
+    busy = {start for hour, start in hours if (hour // 24 + 3) % 7 < 5 and 8 <= hour % 24 < 18}
+    log = [rollup(s, s, 6 if s // HOUR_S * HOUR_S in busy else 2) for s in range(0, 28 * 24 * HOUR_S, 600)]
+    days = [one.at[:10] for one in opened(log)]
+    assert days == ["2026-11-23"] * 2  # of the endpoint, and of the budget that it makes up
+
+
 @pytest.mark.parametrize(("replicas", "expected"), [(3, 0), (9, 2)])
 def test_twice_the_normal_is_the_limit(replicas: int, expected: int) -> None:
     """Half as much again is no spike."""

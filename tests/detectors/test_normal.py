@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import detectors.memory
 import detectors.normal
 import detectors.surprise
+from detectors.memory import HOUR_S
 from detectors.normal import ACCEPT_S, LIMIT, WARM_STEPS, LearnedNormal, NormalState
 
 STEP_S: Final = 60.0
@@ -205,6 +206,84 @@ def test_what_has_grown_as_a_whole_has_grown_at_night_too() -> None:
     assert normal.expect((8 * day - 1) * 600.0).expected == pytest.approx(300.0, rel=0.4)
 
 
+def office(step: int, step_s: float, *, high: float = 60.0, low: float = 6.0) -> float:
+    """Working hours of weekdays, a step each; the first day is a Thursday, as the epoch's."""
+    hour = int(step * step_s // HOUR_S)
+    return high if hour // 24 % 7 not in {2, 3} and 8 <= hour % 24 < 18 else low
+
+
+def surging_days(step_s: float, ratio: float, *, high: float, low: float = 6.0, weeks: int = 4) -> list[int]:
+    """On which days an episode opens: above `ratio` times the normal, and `high`. It begins on a Saturday."""
+    normal, days, is_open = LearnedNormal(step_s), [], False
+    for step in range(int(2 * 86_400 / step_s), int((2 + 7 * weeks) * 86_400 / step_s)):
+        value, judgement = office(step, step_s, high=high, low=low), normal.expect(step * step_s)
+        above = judgement.warm and value > max(ratio * judgement.expected, judgement.high)
+        if above and not is_open:
+            days.append(int(step * step_s // 86_400))
+        is_open = above
+        normal.update(step * step_s, value, teach=not above)
+    return days
+
+
+@pytest.mark.parametrize("step_s", [60.0, 600.0, 3600.0])
+@pytest.mark.parametrize(("ratio", "high"), [(2.0, 18.0), (5.0, 60.0)])
+def test_a_rise_of_every_weekday_is_new_only_once(step_s: float, ratio: float, high: float) -> None:
+    """What the first Monday's episode withheld is known on Tuesday and on the next Monday, after a calm weekend."""
+    assert surging_days(step_s, ratio, high=high) == [4]
+
+
+def test_a_rise_from_nothing_is_new_no_more_than_twice() -> None:
+    """Idle nights and weekends leave no ratio to go by."""
+    assert surging_days(600.0, 2.0, high=4.0, low=0.0) in ([4], [4, 11])
+
+
+def test_what_a_deviation_that_ended_has_withheld_is_forgotten() -> None:
+    """Once calm steps have counted back to nothing; until then it is part of the state."""
+    normal = taught(300)
+    before = normal.expect(300 * STEP_S)
+    for step in range(300, 400):
+        normal.update(step * STEP_S, 900.0, teach=False)
+    ((hour, mean, steps), *others) = normal.snapshot().withheld
+    assert (hour, mean, steps, len(others)) == (5, 900.0, 60, 1)
+    for step in range(400, 500):
+        normal.update(step * STEP_S, 101.0, teach=False)
+    assert normal.snapshot().withheld == ()
+    assert normal.expect(300 * STEP_S) == before
+
+
+def test_a_night_after_an_accepted_day_is_no_new_level() -> None:
+    """The evening is followed within the hour or two, and by the next nights expected: it takes no six hours."""
+    normal, step_s = LearnedNormal(600.0), 600.0
+    for step in range(2 * 144, 16 * 144):
+        hour = step // 6
+        normal.update(step * step_s, office(step, step_s), teach=not (hour // 24 == 4 and 8 <= hour % 24 < 14))
+    for hour in (20, 22, 24 + 2, 24 + 6):
+        assert normal.expect((14 * 24 + hour) * HOUR_S).low <= 6.0
+
+
+def test_an_hour_that_was_seen_on_weekends_alone_leaves_something_to_expect() -> None:
+    """Where the level is six nothing says zero: what the weekend does at that hour is not taken off it whole."""
+    normal, step_s = LearnedNormal(600.0), 600.0
+    for step in range(2 * 144, 4 * 144):
+        normal.update(step * step_s, 0.5 if 8 <= step // 6 % 24 < 18 else 6.0)
+    for step in range(4 * 144, 4 * 144 + 8 * 6):
+        normal.update(step * step_s, 6.0)
+    for hour in range(8, 18):
+        assert normal.expect((4 * 24 + hour + 0.5) * HOUR_S).expected > 0.2
+
+
+def test_a_snapshot_within_a_long_episode_changes_nothing() -> None:
+    """What is withheld goes with it, and is taught by the one as by the other."""
+    one, largest = taught(300), 0
+    for step in range(300, 300 + round(ACCEPT_S / STEP_S) + 5):
+        other = again(one)
+        for both in (one, other):
+            both.update(step * STEP_S, 900.0 + step % 7, teach=False)
+        assert one.snapshot() == other.snapshot()
+        largest = max(largest, len(one.snapshot().withheld))
+    assert largest == round(ACCEPT_S / HOUR_S)
+
+
 def test_a_daily_season_is_learned() -> None:
     """After some days noon is expected at noon, and a noon at midnight is not."""
     normal = LearnedNormal(600.0)
@@ -260,6 +339,9 @@ def test_the_state_stays_small() -> None:
     normal = LearnedNormal(3600.0)
     for step in range(24 * 30):
         normal.update(step * 3600.0, 1e14 * (step % 7) + 0.1)
+    for step in range(24 * 30, 24 * 30 + 5):
+        normal.update(step * 3600.0, 1e15, teach=False)
+    assert len(normal.snapshot().withheld) == 5
     assert len(msgspec.msgpack.encode(normal.snapshot())) <= 4096
 
 

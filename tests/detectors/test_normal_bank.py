@@ -101,6 +101,30 @@ def test_a_new_level_moves_both_alike() -> None:
     assert expected[2] < 20
 
 
+def test_what_is_withheld_stays_with_its_series() -> None:
+    """When others go, when it comes back from a snapshot, and until a new level is taught it."""
+    both, first, last = taught(300), 300, 300 + int(ACCEPT_S / STEP_S)
+    for step in range(first, last):
+        both.update(step * STEP_S, [1.0, 900.0, 700.0], [True, False, False], [0, 1, 2], compare=step % 50 == 0)
+        if step == first + 100:
+            assert [len(state.withheld) for state in both.bank.snapshots(np.arange(SERIES))] == [0, 2, 2]
+            other, (state,) = NormalBank(STEP_S), both.bank.snapshots(np.array([1]))
+            other.add(1)
+            other.restore(np.array([0]), [state])
+            kept = NormalBank(STEP_S)
+            kept.add(SERIES)
+            kept.restore(np.arange(SERIES), both.bank.snapshots(np.arange(SERIES)))
+            kept.keep(np.array([1]))
+            kept.add(2)
+        if step > first + 100:
+            for bank in (other, kept):
+                bank.update(np.array([0]), step * STEP_S, np.array([900.0]), np.array([False]))
+    (state,) = both.bank.snapshots(np.array([1]))
+    assert state.withheld == ()
+    assert other.snapshots(np.array([0])) == kept.snapshots(np.array([0])) == [state]
+    assert kept.snapshots(np.array([1, 2])) == [structs.replace(LearnedNormal(STEP_S).snapshot(), surprise=None)] * 2
+
+
 def test_a_snapshot_restores_either() -> None:
     """What one has written the other reads; series that are not kept are gone, and new ones are new."""
     both = taught(2000)
