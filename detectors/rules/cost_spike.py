@@ -4,8 +4,9 @@ With C the dollars per hour of the last ten minutes (what the ledger says was sp
 
     C > ratio x normal   and   C > high   and   C >= min_usd_per_hour
 
-where `normal` and `high` are the `LearnedNormal` of such costs, ten minutes by ten minutes of the budget's clock. The
-ten minutes may reach from one hour into the next: of what is expected in the two the larger counts.
+where `normal` and `high` are the `LearnedNormal` of such costs, ten minutes by ten minutes of the budget's clock. What
+is normal is looked up at multiples of ten minutes, so that it is the same whoever looks and when: at the last one and
+the one before, of which the larger counts.
 
 It is asked once a minute. An open episode does not teach the normal, nor does a time for which a schedule expects more
 of the endpoint: then its `normal` and `high` count `expected_ratio` times, and those of the budget are higher by as
@@ -78,8 +79,8 @@ class CostSpike(FleetRule[Settings]):
         super().__init__(config, budget)
         self._minute = -1
         self._normals = AccountNormals(WINDOW_S)
-        self._limits: dict[str, Limit | None] = {}  # by name, while nothing is learned and no hour begins
-        self._hours: tuple[int, int] = (-1, -1)  # since the epoch, in which the ten minutes began and ended
+        self._limits: dict[str, Limit | None] = {}  # by name, while nothing is learned and no ten minutes begin
+        self._looked_us = -1  # the multiple of ten minutes that they are of; -1: they are of one minute alone
         self._floors: dict[str, float] = {}  # nano-dollars per hour below which nothing fires, by name
 
     def reconfigure(self, config: Config) -> None:
@@ -153,13 +154,13 @@ class CostSpike(FleetRule[Settings]):
         return floor
 
     def _look_up(self, names: Collection[str], ledger: Ledger) -> None:
-        """Have the limits of these at hand: they change with what is learned, with the hour, and with plans."""
-        times = (ledger.now_us - WINDOW_US, ledger.now_us)
-        hours = (times[0] // HOUR_US, times[1] // HOUR_US)
-        is_planned = any(self.plans.any_holds(time_us / US) for time_us in times)
-        if is_planned or hours != self._hours:
+        """Have the limits of these at hand: they change with what is learned, with the time, and with plans."""
+        now_us = ledger.now_us
+        is_planned = any(self.plans.any_holds(time_us / US) for time_us in (now_us - WINDOW_US, now_us))
+        look_us = _anchor_us(now_us)
+        if is_planned or look_us != self._looked_us:
             self._limits.clear()
-        self._hours = (-1, -1) if is_planned else hours
+        self._looked_us = -1 if is_planned else look_us
         missing = [name for name in names if name not in self._limits]
         if missing:
             self._limits |= {**dict.fromkeys(missing), **self._limits_of(missing, ledger)}
@@ -170,7 +171,7 @@ class CostSpike(FleetRule[Settings]):
         ratios = np.array([self.settings(_endpoint(name), self.budget).ratio for name in known])
         found: dict[str, Limit] = {}
         for time_us in (ledger.now_us - WINDOW_US, ledger.now_us):
-            normal, more = self._normals.expect(known, time_us), self._more(known, ledger, time_us)
+            normal, more = self._normals.expect(known, _anchor_us(time_us)), self._more(known, ledger, time_us)
             expected, high = normal.expected + more, normal.high + more
             limits = np.maximum(ratios * expected, high)
             rows = zip(known, normal.warm, expected.tolist(), high.tolist(), limits.tolist(), strict=True)
@@ -184,7 +185,7 @@ class CostSpike(FleetRule[Settings]):
         """By how much schedules raise what is normal for each of these at a time."""
         planned = self._planned(ledger, time_us)
         known = sorted(name for name in planned if name in self._normals)
-        normal = self._normals.expect(known, time_us).expected.tolist()
+        normal = self._normals.expect(known, _anchor_us(time_us)).expected.tolist()
         more = {name: (planned[name] - 1) * expected for name, expected in zip(known, normal, strict=True)}
         more[BUDGET] = sum(more.values())
         return np.array([more.get(name, 0.0) for name in names])
@@ -256,6 +257,11 @@ def costs_of(ledger: Ledger, end_us: int) -> dict[str, int]:
     }
     costs[BUDGET] = sum(costs.values())
     return costs
+
+
+def _anchor_us(time_us: int) -> int:
+    """The last multiple of ten minutes: normals change from minute to minute, and limits are kept for longer."""
+    return time_us // WINDOW_US * WINDOW_US
 
 
 def _hourly(nano: int) -> int:
