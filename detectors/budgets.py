@@ -43,16 +43,20 @@ class Key(NamedTuple):
 
 
 class AccountState(Struct, array_like=True):
-    """An account as plain data; None: it was closed, and what earlier facts say of it no longer counts."""
+    """An account as plain data; None: it was closed, and what earlier facts say of it no longer counts.
+
+    `born`: the place of the endpoint's first hearing since it was forgotten the last time, if ever.
+    """
 
     account: Account | None
     heard: Heard
+    born: int
 
 
 class RulesState(Struct, array_like=True):
-    """What the rules keep of an endpoint. It is dead if the endpoint was forgotten since `place`, its last hearing."""
+    """What the rules keep of an endpoint. It is dead unless the account was `born` at the same place."""
 
-    place: int
+    born: int
     kept: Kept
 
 
@@ -78,6 +82,7 @@ class _Budget:
         self.fleet = fleet
         self.ledger = Ledger(timezone)
         self.recency: Recency[str] = Recency()
+        self.born: dict[str, int] = {}
         self.sequences: dict[str, int] = {}  # "source/partition" -> the last one taken
         self.asked_s = -1  # the second of event time at which the rules were last asked
 
@@ -94,7 +99,7 @@ class BudgetFold:
         self._rules = {rule.rule: rule(config) for rule in rules}
         self._episodes = {rule.rule: Episodes(rule.rule, rule.unit, of_budgets=True) for rule in rules}
         self._budgets: dict[str, _Budget] = {}
-        self._closed: dict[Pair, Heard] = {}  # accounts that facts may still tell of
+        self._closed: dict[Pair, tuple[Heard, int]] = {}  # accounts that facts may still tell of
         self._forgotten: set[Pair] = set()
         self._dead: set[Pair] = set()  # of these the rules' part alone was written again
         self.reconfigure(config)
@@ -107,7 +112,7 @@ class BudgetFold:
         for name in [name for name in self._budgets if name not in config.budgets]:
             gone = self._budgets.pop(name)
             for endpoint in gone.ledger.accounts:
-                self._close((name, endpoint), gone.recency[endpoint])
+                self._close((name, endpoint), gone)
             for episodes in self._episodes.values():
                 episodes.open.pop(name, None)
         for name, budget in self._budgets.items():
@@ -118,7 +123,7 @@ class BudgetFold:
                 else:
                     budget.ledger.close(endpoint)
                     budget.fleet.drop(endpoint)
-                    self._close((name, endpoint), budget.recency[endpoint])
+                    self._close((name, endpoint), budget)
             budget.ledger.keep_days_of(config.budgets[name].timezone)
 
     @property
@@ -156,6 +161,7 @@ class BudgetFold:
             return
         if rollup.endpoint not in budget.recency:
             self._make_room(rollup.budget, budget)
+            budget.born[rollup.endpoint] = budget.recency.marks.hearings
         budget.recency.hear(rollup.endpoint, ledger.now_us)
         if rollup.endpoint not in ledger.prices:
             ledger.price(rollup.endpoint, self._price(rollup.endpoint))
@@ -182,15 +188,16 @@ class BudgetFold:
 
     def _forget(self, name: str, budget: _Budget, endpoint: str) -> None:
         budget.recency.forget(endpoint)
+        del budget.born[endpoint]
         self._closed.pop((name, endpoint), None)
         self._forgotten.add((name, endpoint))
         if endpoint in budget.ledger.prices:
             budget.ledger.forget(endpoint)
         budget.fleet.drop(endpoint)
 
-    def _close(self, pair: Pair, heard: Heard) -> None:
+    def _close(self, pair: Pair, budget: _Budget) -> None:
         self._forgotten.discard(pair)
-        self._closed[pair] = heard
+        self._closed[pair] = budget.recency[pair[1]], budget.born[pair[1]]
 
     def _price(self, endpoint: str) -> int:
         price = self._config.endpoint(endpoint).price_usd_per_hour
@@ -228,9 +235,9 @@ class BudgetFold:
         changed: dict[Key, AccountState | RulesState | None] = {}
         changed |= {Key(*pair): None for pair in sorted(self._forgotten)}
         changed |= {Key(*pair, is_of_rules=True): None for pair in sorted(self._forgotten | self._dead)}
-        for pair, heard in sorted(self._closed.items()):
-            changed[Key(*pair)] = AccountState(None, heard)
-            changed[Key(*pair, is_of_rules=True)] = RulesState(heard.place, Kept())
+        for pair, (heard, born) in sorted(self._closed.items()):
+            changed[Key(*pair)] = AccountState(None, heard, born)
+            changed[Key(*pair, is_of_rules=True)] = RulesState(born, Kept())
         for pending in (self._forgotten, self._dead, self._closed):
             pending.clear()
         for name, budget in self._budgets.items():
@@ -276,6 +283,7 @@ class BudgetFold:
     def _adopt(self, name: str, budget: _Budget, accounts: Mapping[str, AccountState]) -> None:
         heard = {endpoint: kept.heard for endpoint, kept in accounts.items()}
         self._forgotten |= {(name, endpoint) for endpoint in budget.recency.restore(budget.recency.marks, heard)}
+        budget.born = {endpoint: kept.born for endpoint, kept in accounts.items() if endpoint in budget.recency}
         covers = self._config.budgets[name].covers
         for endpoint, kept in accounts.items():
             if kept.account is None or endpoint not in budget.recency:
@@ -283,12 +291,12 @@ class BudgetFold:
             if covers(endpoint):
                 budget.ledger.adopt(endpoint, self._price(endpoint), kept.account)
             else:
-                self._closed[name, endpoint] = kept.heard
+                self._closed[name, endpoint] = kept.heard, kept.born
         budget.ledger.mind()
 
     def _adopt_rules(self, key: Key, state: RulesState) -> None:
         budget = self._budgets.get(key.budget)
-        is_alive = budget is not None and state.place > budget.recency.marks.forgotten
+        is_alive = budget is not None and state.born == budget.born.get(key.endpoint)
         if budget is not None and is_alive and key.endpoint in budget.ledger.accounts:
             budget.fleet.adopt(key.endpoint, state.kept)
         elif not is_alive:
@@ -300,7 +308,7 @@ class BudgetFold:
             if kept.account is None:
                 self._forgotten.add((name, endpoint))
             else:
-                self._closed[name, endpoint] = kept.heard
+                self._closed[name, endpoint] = kept.heard, kept.born
 
     def _restore(self, name: str, state: BudgetState) -> None:
         budget = self._budgets[name] = self._new(name)
@@ -321,7 +329,8 @@ def _changed_of(name: str, budget: _Budget) -> States:
     """What changed in a budget since the last call."""
     ledger, fleet, recency = budget.ledger, budget.fleet, budget.recency
     of_rules = sorted(fleet.changed() & ledger.accounts.keys())
-    accounts = {Key(name, e): AccountState(ledger.accounts[e], recency[e]) for e in sorted(ledger.changed)}
+    born = budget.born
+    accounts = {Key(name, e): AccountState(ledger.accounts[e], recency[e], born[e]) for e in sorted(ledger.changed)}
     ledger.changed.clear()
-    rules = {Key(name, e, is_of_rules=True): RulesState(recency[e].place, fleet.kept_of(e)) for e in of_rules}
+    rules = {Key(name, e, is_of_rules=True): RulesState(born[e], fleet.kept_of(e)) for e in of_rules}
     return {**accounts, **rules}

@@ -7,6 +7,7 @@ it shows twice, the first counts.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
@@ -15,8 +16,10 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 
 from schemas.config import Schedule
+from schemas.units import LATEST_S
 
 _SECOND: Final = timedelta(seconds=1)
+ENDLESS_S: Final = LATEST_S - 10 * 366 * 86_400  # no calendar can look further ahead from here
 
 
 class Plan(NamedTuple):
@@ -64,15 +67,35 @@ class _Calendar:
         return self._holds
 
     def _look_up(self, time_s: float) -> None:
-        # croniter goes astray where a clock is changed, so it is asked about wall clocks without a zone
-        local = datetime.fromtimestamp(time_s, UTC).astimezone(self._zone).replace(tzinfo=None)
-        before, after = croniter(self.schedule.cron, local + _SECOND), croniter(self.schedule.cron, local)
-        begun_s, next_s = self._begin_s(before.get_prev(datetime)), self._begin_s(after.get_next(datetime))
-        if begun_s > time_s:  # a moment that the clock has just skipped is still to come
-            begun_s, next_s = self._begin_s(before.get_prev(datetime)), begun_s
+        if time_s >= ENDLESS_S:  # beyond what a calendar can say
+            self._holds, self._since_s, self._until_s = False, ENDLESS_S, math.inf
+            return
+        begun_s, next_s = self._around(time_s)
         end_s = begun_s + self.schedule.for_
         self._holds = time_s < end_s
-        self._since_s, self._until_s = (begun_s, end_s) if self._holds else (max(end_s, begun_s), next_s)
+        self._since_s, self._until_s = (begun_s, end_s) if self._holds else (end_s, next_s)
+
+    def _around(self, time_s: float) -> tuple[float, float]:
+        """When it began the last time, and when it will begin next."""
+        # croniter goes astray where a clock is changed, so it is asked about wall clocks without a zone
+        local = datetime.fromtimestamp(time_s, UTC).astimezone(self._zone)
+        wall = local.replace(tzinfo=None, fold=0)
+        later_s = [math.inf]
+        for moment in croniter(self.schedule.cron, wall + _repeated(local) + _SECOND).all_prev(datetime):
+            begun_s = self._begin_s(moment)
+            if begun_s <= time_s:
+                break
+            later_s.append(begun_s)  # a moment that the clock has just skipped is still to come
+        for moment in croniter(self.schedule.cron, wall).all_next(datetime):
+            if (next_s := self._begin_s(moment)) > time_s:
+                break
+        return begun_s, min(next_s, *later_s)
 
     def _begin_s(self, local: datetime) -> float:
         return local.replace(tzinfo=self._zone).timestamp()
+
+
+def _repeated(local: datetime) -> timedelta:
+    """How much of what a clock shows at this time it has shown before: it was put back."""
+    first, second = local.replace(fold=0).utcoffset(), local.replace(fold=1).utcoffset()
+    return first - second if local.fold and first is not None and second is not None else timedelta(0)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Final
 from zoneinfo import available_timezones
 
-from croniter import croniter
+from croniter import CroniterBadDateError, croniter
 from msgspec import structs
 
 from actions.policy import NO_GROUND
@@ -22,7 +23,10 @@ from streams.typed_yaml import Report
 from streams.values import nearest
 
 _SERVERS: Final = re.compile(r"\s*[^\s,:/]+:\d{1,5}\s*|\s*\[[0-9a-fA-F:.]+\]:\d{1,5}\s*")
-CRON_FIELDS: Final = 5  # croniter would take seconds and years as well
+CRON_FIELDS: Final = 5
+CRON_WORDS: Final = frozenset(
+    "jan feb mar apr may jun jul aug sep oct nov dec sun mon tue wed thu fri sat".split()  # noqa: SIM905
+)
 RENEWABLE_S: Final = 150.0  # half of a lifetime must hold a minute, and some delay
 _WILDCARDS: Final = re.compile(r"[*?\[]")
 
@@ -94,13 +98,25 @@ def _schedules(schedules: tuple[Schedule, ...], report: Report) -> None:
     known, had_error = available_timezones(), report.has_error()  # one may be of a key that was to be given
     for index, schedule in enumerate(schedules):
         path = ("schedules", index)
-        if len(schedule.cron.split()) != CRON_FIELDS or not croniter.is_valid(schedule.cron):
-            expected = "expected minute, hour, day of the month, month and day of the week, such as '0 9 * * mon'"
-            report.error((*path, "cron"), f"{expected}, got {schedule.cron!r}")
+        if wrong := _wrong_cron(schedule.cron):
+            report.error((*path, "cron"), f"{wrong}, got {schedule.cron!r}")
         if schedule.timezone not in known:
             report.error((*path, "timezone"), unknown_timezone(schedule.timezone))
         if schedule.expected_max is None and schedule.expected_ratio is None and not had_error:
             report.error(path, "expects nothing: give expected_max, expected_ratio or both")
+
+
+def _wrong_cron(cron: str) -> str | None:
+    """What is wrong with it. croniter knows more than crontab(5) has: seconds, years, and `R`, which is random."""
+    words = {word.lower() for word in re.findall("[A-Za-z]+", cron)}
+    is_plain = re.fullmatch(r"[0-9A-Za-z*,/\s-]+", cron) is not None and words <= CRON_WORDS
+    if len(cron.split()) != CRON_FIELDS or not is_plain or not croniter.is_valid(cron):
+        return "expected minute, hour, day of the month, month and day of the week, such as '0 9 * * mon'"
+    try:
+        croniter(cron, datetime(2024, 1, 1)).get_next(datetime)  # noqa: DTZ001 -- a wall clock, of whatever zone
+    except CroniterBadDateError:
+        return "expected a day that there is"
+    return None
 
 
 def unknown_timezone(name: str) -> str:

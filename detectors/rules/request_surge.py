@@ -26,6 +26,7 @@ from msgspec import Meta
 from detectors.episodes import Reading
 from detectors.normal import NormalState
 from detectors.normal_bank import NormalBank
+from detectors.plans import NOTHING
 from detectors.rollup import COUNT, RequestColumns, Ring
 from detectors.rule import Crossing, RequestRule
 from detectors.table import Flags, Floats, Ints, Table
@@ -126,25 +127,36 @@ class RequestSurge(RequestRule[Settings]):
             idle = self._table.rows["idle"]
             idle[:] = np.where(self._closed > 0, 0, np.where(idle < 0, -1, idle + 1))
             learning = np.flatnonzero((idle >= 0) & (idle <= IDLE_S // self.window_s))
-            self._learn(learning, second + 1, silent[learning])
-            self._set_thresholds(learning)
+            ordinary, replanned = self._plan(second + 1)
+            self._learn(learning, second + 1, silent[learning], ordinary[learning])
+            self._set_thresholds(np.union1d(learning, replanned))
         return learning
 
-    def _learn(self, learning: Ints, second: int, silent: Flags) -> None:
-        counts, ordinary = self._closed[learning].astype(float), self._is_ordinary(second)[learning]
+    def _learn(self, learning: Ints, second: int, silent: Flags, ordinary: Flags) -> None:
+        counts = self._closed[learning].astype(float)
         if not ordinary.all():  # what is planned is no news, however long it lasts: as if it had been as expected
             counts = np.where(ordinary, counts, self._normals.expect(learning).expected)
         self._normals.update(learning, float(second), counts, silent & ordinary)
 
-    def _is_ordinary(self, second: int) -> Flags:
-        """Of each endpoint, whether nothing is planned."""
-        planned = self._table.rows["planned"]
-        holds = self.plans.any_holds(second)
-        if holds or self._is_planned:
-            planned[:] = [self.plans.at(endpoint, second).ratio for endpoint in self._names]
+    def _plan(self, second: int) -> tuple[Flags, Ints]:
+        """Of each endpoint, whether nothing is planned; and those of which something else is than a step ago.
+
+        A window that reaches into a plan is a part of it, and the requests that are judged until the next step ends are
+        newer than this one by the lateness and the step.
+        """
+        ordinary = np.ones(len(self._names), dtype=np.bool_)
+        ahead_s = int(self.config.input.lateness) + self.window_s
+        times = [second - self.window_s, second, second + ahead_s]
+        holds = any(map(self.plans.any_holds, times))
+        if not holds and not self._is_planned:
+            return ordinary, np.zeros(0, dtype=np.int64)
         self._is_planned = holds
-        ordinary: Flags = planned == 1.0
-        return ordinary
+        plans = [[self.plans.at(endpoint, time_s) for time_s in times] for endpoint in self._names]
+        ordinary[:] = [all(plan == NOTHING for plan in several) for several in plans]
+        planned = np.array([max(plan.ratio for plan in several) for several in plans], dtype=np.float64)
+        replanned = np.flatnonzero(planned != self._table.rows["planned"])
+        self._table.rows["planned"] = planned
+        return ordinary, replanned
 
     def firing(self) -> Ints:
         return np.flatnonzero(self._closed > self._table.rows["threshold"])

@@ -16,6 +16,7 @@ from detectors.plans import Plan, Plans
 from schemas.config import Config, Schedule, Seconds
 from schemas.outputs import Status
 from schemas.topics import REQUESTS, SCALING
+from schemas.units import LATEST_S
 from tests.detectors.logs import ENDPOINT, START_S, Cut, Entry, findings, numbered, outputs, request, scaling, settings
 from tests.detectors.logs import stage_of as stage
 
@@ -100,6 +101,25 @@ def _beginnings(time_s: int) -> Sequence[float]:
     return [(noon - timedelta(days=days)).timestamp() for days in range(3)]
 
 
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25", "2026-06-01"])
+@pytest.mark.parametrize("cron", ["30 2 * * *", "15 1,3 * * *", "*/40 * * * *"])
+@pytest.mark.parametrize("length_s", [1200, 4 * HOUR_S])
+def test_who_has_just_begun_answers_like_who_has_always_run(day: str, cron: str, length_s: int) -> None:
+    """Also where the clock is changed: a restart must not end a launch."""
+    schedule = structs.replace(LAUNCH, cron=cron, for_=Seconds(length_s), timezone="Europe/Berlin")
+    running, begin = Plans([schedule]), at(f"{day}T00:00:00", "UTC") - 2 * HOUR_S
+    for minute in range(8 * 60):
+        time_s = begin + 60 * minute
+        assert Plans([schedule]).any_holds(time_s) is running.any_holds(time_s), datetime.fromtimestamp(time_s, UTC)
+
+
+def test_at_the_end_of_time_nothing_is_planned() -> None:
+    """A producer that writes milliseconds for seconds must not stop the worker."""
+    plans = Plans([LAUNCH])
+    assert not plans.any_holds(LATEST_S)
+    assert plans.any_holds(at("2026-11-23T11:30:00"))
+
+
 def surge(config: Config, warm_s: int, high_s: int, high: int = 80) -> list[Status]:
     log = [request(second, 10) for second in range(warm_s)]
     log += [request(second, high) for second in range(warm_s, warm_s + high_s)]
@@ -124,6 +144,42 @@ def test_a_planned_launch_teaches_nothing() -> None:
     log += [request(second, 80) for second in range(begin + length, begin + length + 60)]
     found = [one for one in findings(stage(REQUESTS, config), numbered(log)) if one.rule == "request_surge"]
     assert [one.status for one in found if one.status is Status.OPEN] == [Status.OPEN]
+    assert found[0].baseline == pytest.approx(10, rel=0.1)
+
+
+def test_a_launch_is_planned_from_its_first_request_to_its_last() -> None:
+    """Whatever second the watermark is at: eight times normal from the second of the cron until the launch is over."""
+    begin, length = 1200, 600
+    config = planned(launch(begin, for_=Seconds(length)))
+    log = [request(second, 80 if begin <= second < begin + length else 10) for second in range(begin + length + 120)]
+    assert [one for one in findings(stage(REQUESTS, config), numbered(log)) if one.rule == "request_surge"] == []
+
+
+def test_an_endpoint_that_sleeps_when_a_launch_begins_is_a_part_of_it() -> None:
+    """Its threshold is the planned one, however long ago it learned; after a restart as before."""
+    begin = 2 * HOUR_S
+    config = planned(launch(begin))
+    log = [request(second, 10) for second in range(1200)]
+    log += [request(second, 1, "acme/awake") for second in range(1200, begin + 900, 5)]
+    log += [request(second, 80) for second in range(begin + 900, begin + 960)]
+    log = numbered(log)
+    (found,) = [one for one in findings(stage(REQUESTS, config), log) if one.rule == "request_surge"]
+    evidence = found.evidence
+    assert evidence["planned_ratio"] == 3.0
+    assert found.threshold >= evidence["high_rps"] >= 2.9 * evidence["normal"]["high_rps"]
+    whole = outputs(REQUESTS, config, log, [])
+    for cut in range(1400, len(log), 97):
+        assert outputs(REQUESTS, config, log, [Cut(cut, restart=True)]) == whole
+
+
+def test_a_launch_that_plans_replicas_alone_teaches_nothing_either() -> None:
+    """Whatever is planned is not ordinary."""
+    begin = 1200
+    config = planned(launch(begin, expected_ratio=None))
+    log = [request(second, 10) for second in range(begin)]
+    log += [request(second, 30) for second in range(begin, begin + HOUR_S)]
+    log += [request(second, 80) for second in range(begin + HOUR_S, begin + HOUR_S + 60)]
+    found = [one for one in findings(stage(REQUESTS, config), numbered(log)) if one.rule == "request_surge"]
     assert found[0].baseline == pytest.approx(10, rel=0.1)
 
 

@@ -184,6 +184,9 @@ MISTAKES = [
         "1:20: error: schedules[0].cron: expected minute",
     ),
     ("schedules: [{cron: '0 0 9 * * mon', for: 1h, expected_max: 9}]", "such as '0 9 * * mon', got '0 0 9 * * mon'"),
+    ("schedules: [{cron: '0 0 30 2 *', for: 1h, expected_max: 9}]", "expected a day that there is, got '0 0 30 2 *'"),
+    ("schedules: [{cron: 'R R * * *', for: 1h, expected_max: 9}]", "such as '0 9 * * mon', got 'R R * * *'"),
+    ("schedules: [{cron: '0 9 L * *', for: 1h, expected_max: 9}]", "such as '0 9 * * mon', got '0 9 L * *'"),
     ("schedules: [{cron: '0 9 * * *', for: 1h}]", "schedules[0]: expects nothing: give expected_max, expected_ratio"),
     (
         "schedules: [{cron: '0 9 * * *', for: 1h, expected_max: 9, timezone: Europe/Berln}]",
