@@ -72,7 +72,7 @@ KNOWN: Final = {
     REQUESTS: (3, "bd9391282a6a"),
     SCALING: (3, "51fb33e837ff"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (3, "4005c9ab5a08"),
+    ROLLUPS: (3, "86c57b123e05"),
     FINDINGS: (2, "b8a7ff55d890"),
 }
 
