@@ -135,7 +135,7 @@ def test_what_is_planned_is_no_spike_and_teaches_nothing() -> None:
 
 
 def test_a_plan_of_replicas_alone_is_a_plan() -> None:
-    """So many are no spike, of the endpoint or of the budget that it is in with another, and teach nothing; more are."""
+    """So many are no spike, of the endpoint or of its budget, which has another one, and teach nothing; more are."""
     plan = Schedule(cron="0 21 * * *", for_=Seconds(7200), endpoints=(ENDPOINT,), expected_max=20)
     planned = structs.replace(settings(), schedules=(plan,))
     before = [*steady(2), *steady(2, endpoint="acme/other", end=WARM_S + 4 * HOUR_S)]
