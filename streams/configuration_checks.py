@@ -149,6 +149,9 @@ def _regions(config: Config, report: Report) -> None:
 def _budgets(config: Config, report: Report) -> None:
     prices = {name: config.endpoint(name).price_usd_per_hour for name in config.endpoints}
     for name, budget in config.budgets.items():
+        if "/" in name or name in config.endpoints:
+            message = f"'{name}' could be an endpoint, and findings of both have one id; the name of a budget has no '/'"
+            report.error(("budgets", name), message)
         covered = [endpoint for endpoint in prices if budget.covers(endpoint)]
         for endpoint in [endpoint for endpoint in covered if prices[endpoint] is None]:
             message = f"has no price_usd_per_hour: budget '{name}' sees its cost in bills only"

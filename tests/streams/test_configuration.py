@@ -171,6 +171,8 @@ MISTAKES = [
     ("endpoints: {a: {rules: {request_surge: {ratio: 1}}}}", "expected a number above 1, got 1"),
     ("defaults: {rules: {request_surge: {window: 0s}}}", "defaults.rules.request_surge.window: expected"),
     ("budgets: {all: {endpoints: [a]}}", "budgets.all.daily_usd: is required: a number above 0"),
+    ("budgets: {acme/a: {daily_usd: 1, endpoints: [a]}}", "'acme/a' could be an endpoint"),
+    ("endpoints: {a: {}}\nbudgets: {a: {daily_usd: 1, endpoints: [a]}}", "'a' could be an endpoint"),
     ("budgets: {all: {daily_usd: 1}}", "budgets.all.endpoints: is required: a list"),
     ("budgets: {all: {daily_usd: 1, endpoints: []}}", "expected a list of at least 1, got 0"),
     ("budgets: {all: {daily_usd: 1, endpoints: a}}", "expected a list, got a single value"),

@@ -47,7 +47,7 @@ RULE_STATES: Final[dict[str, Any]] = {
 # of a fleet rule: what belongs to the budget, and to one endpoint
 FLEET_STATES: Final[dict[str, tuple[Any, Any]]] = {
     "cost_per_request": (cost_per_request.State, cost_per_request.Kept),
-    "cost_spike": (cost_spike.State, NormalState),
+    "cost_spike": (cost_spike.State, cost_spike.Series),
     "regional_cost": (regional_cost.State, regional_cost.Kept),
     "telemetry_gap": (telemetry_gap.State, FlowState),
 }
