@@ -9,6 +9,7 @@ from actions.evidence import number
 from schemas.outputs import Action, Command, Finding, Held, Mode
 
 LONGEST: Final = 1024  # characters of an alert's summary
+RENEWED: Final = "renewed: "  # how the reason of a renewal begins
 CENTS: Final = 0.1  # US dollars, from which on cents are exact enough
 
 HELD_BECAUSE: Final[Mapping[Held, str]] = {
@@ -95,12 +96,17 @@ def what_was_done(command: Command) -> str:
     saving = command.cost.saves_usd_per_hour
     worth = "" if saving is None else f", saving {usd(saving)} per hour"
     if command.held is None:
-        return f"Command sent: {deed}{worth}"
+        return f"{'Renewed' if is_renewal(command) else 'Command sent'}: {deed}{worth}"
     if command.held is Held.SHADOW:
         return f"Nothing was done (mode shadow); auto would {deed}{worth}"
     if command.held is Held.AWAITING_APPROVAL:
         return f"Waiting for approval: {deed}{worth}"
     return f"Not done, because {HELD_BECAUSE[command.held]}: {deed}{worth}"
+
+
+def is_renewal(command: Command) -> bool:
+    """Whether it only goes on with what was commanded before."""
+    return command.reason.startswith(RENEWED)
 
 
 def in_mode(mode: Mode) -> str:

@@ -173,8 +173,25 @@ def test_json_is_one_object_a_line_of_the_same_bytes(config: Config, tmp_path: P
     told = [encode(v) for v in replayed(config, files) if not isinstance(v, Alert)]
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == told
-    table = run(tmp_path, *options(files))
+    table = run(tmp_path, *options(files), "--all")
     assert len(table.stdout.splitlines()) == len(told)
+
+
+def test_a_table_has_what_is_new_and_says_what_is_left_open(config: Config, tmp_path: Path) -> None:
+    """Of `--all` every line but those of an update that is no rise, and those of renewals."""
+    counts = [(s, 40 if s >= 300 else 2) for s in range(0, 1200, 15)]
+    rows = [{"endpoint": "acme/bert", "time": T0 + s, "ready_replicas": n, "target_replicas": n} for s, n in counts]
+    files = saved(tmp_path, requests=requests(), scaling=rows)
+    still, every = run(tmp_path, *options(files)), run(tmp_path, *options(files), "--all")
+    lines = every.stdout.decode().splitlines()
+    repeated = [line for line in lines if ", goes on: " in line or "  Renewed: " in line]
+    assert any(", goes on: " in line for line in repeated)
+    assert any("  Renewed: " in line for line in repeated)
+    assert still.stdout.decode().splitlines() == [line for line in lines if line not in repeated]
+    words = [word for word in replayed(config, files) if isinstance(word, Finding)]
+    left = len({word.episode for word in words} - {word.episode for word in words if word.status == "resolved"})
+    assert left == 1
+    assert "tidegate: 1 episode is still open" in still.stderr.decode().splitlines()
 
 
 def test_standard_input_is_a_file_like_any_other(tmp_path: Path) -> None:
