@@ -142,7 +142,7 @@ def _hourly_spend(finding: Finding) -> str:
     end = finding.evidence.get("runs_out_at")
     until = f", which will have spent the allowance at {clock(end)}" if now and isinstance(end, str) else ""
     return (
-        f"Budget {finding.subject}: {usd(finding.value)} spent in the last 60 minutes, "
+        f"hourly_spend on {finding.subject}: {usd(finding.value)} spent in the last 60 minutes, "
         f"the allowance is {usd(finding.threshold)} per hour{now}{until}"
     )
 
@@ -151,7 +151,7 @@ def _telemetry_gap(finding: Finding) -> str:
     if finding.endpoint is None:
         told = finding.evidence.get("reasons")
         reasons = [_missing(reason) for reason in told if isinstance(reason, Mapping)] if isinstance(told, list) else []
-        return f"Budget {finding.subject}: {'; '.join(reasons) or 'what was missing has come'}"
+        return f"telemetry_gap on {finding.subject}: {'; '.join(reasons) or 'what was missing has come'}"
     replicas, rate = (number(finding.evidence, name) for name in ("replicas", "usd_per_hour"))
     missed = number(finding.evidence, "expected_requests")
     up = "" if replicas is None else f" with {figure(replicas)} replica{'' if replicas == 1 else 's'} up"
@@ -226,7 +226,7 @@ def _from_to(low: float, high: float) -> str:
 
 
 def _cost_spike(finding: Finding) -> str:
-    who = f"Budget {finding.subject}" if finding.endpoint is None else finding.subject
+    who = f"cost_spike on {finding.subject}: it" if finding.endpoint is None else finding.subject
     normal = "" if finding.baseline is None else f", normal is {usd(finding.baseline)}"
     return (
         f"{who} costs {usd(finding.value)} per hour (the last 10 minutes){normal}, "
@@ -297,7 +297,7 @@ def _daily_spend(finding: Finding) -> str:
     daily, rate = number(finding.evidence, "daily_usd"), number(finding.evidence, "rate_usd_per_hour")
     share = f", {figure(100 * finding.value / daily)} % of {usd(daily)} a day" if daily else ""
     now = "" if rate is None else f"; {_pace(finding, usd(rate))}"
-    return f"Budget {finding.subject}: {usd(finding.value)} spent since midnight{share}{now}"
+    return f"daily_spend on {finding.subject}: {usd(finding.value)} spent since midnight{share}{now}"
 
 
 def _pace(finding: Finding, rate: str) -> str:
