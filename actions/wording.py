@@ -191,11 +191,13 @@ def _scale_thrash(finding: Finding) -> str:
     warm = number(told, "warm_usd_per_day")
     cheap, dear = (number(told, f"usd_per_day_{end}") for end in ("low", "high"))
     swing = "" if low is None or high is None else f", between {figure(low)} and {figure(high)}"
-    turns = "" if changes is None else f"replicas changed direction {figure(changes)} times{_window(finding)}{swing}: "
+    often = "" if changes is None else f"{figure(changes)} time{'' if changes == 1 else 's'}"
+    turns = f"replicas changed direction {often}{_window(finding)}{swing}: " if often else ""
     pace = f"a pace of {figure(finding.value)} a day, limit {figure(finding.threshold)}"
     worth = "" if cheap is None or dear is None else f"; that costs {_from_to(cheap, dear)} per day"
-    instead = "" if warm is None else f"; one replica kept warm costs {usd(warm)} per day instead"
-    return f"scale_thrash on {finding.subject}: {turns}{pace}{worth}{instead}"
+    instead = " instead" if warm is not None and cheap is not None and warm < cheap else ""
+    kept = "" if warm is None else f"; one replica kept warm costs {usd(warm)} per day{instead}"
+    return f"scale_thrash on {finding.subject}: {turns}{pace}{worth}{kept}"
 
 
 def _low_utilization(finding: Finding) -> str:

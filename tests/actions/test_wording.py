@@ -191,6 +191,9 @@ def test_a_thrash_says_its_pace_and_its_price_and_what_would_be_cheaper() -> Non
     )
     measured = THRASH | {"usd_per_day_high": 288.0, "warm_usd_per_day": None}
     assert told("scale_thrash", 144, 50, measured).endswith("limit 50; that costs $288.00 per day")
+    dear = told("scale_thrash", 144, 50, THRASH | {"warm_usd_per_day": 288.0})
+    assert dear.endswith("that costs $288.00 to $720.00 per day; one replica kept warm costs $288.00 per day")
+    assert "changed direction 1 time in the last" in told("scale_thrash", 24, 50, THRASH | {"changes": 1})
     assert told("scale_thrash", 144, 50, {}) == "scale_thrash on acme/a: a pace of 144 a day, limit 50"
 
 
