@@ -180,6 +180,21 @@ def test_what_nothing_has_is_unknown(folder: Folder) -> None:
     assert f"{len(folder.words)} records of {folder.log}" in told
 
 
+@pytest.mark.parametrize("content", ["", CONFIG, '{"endpoint": "acme/bert", "time": 1}\n', "[]\nnull\n"])
+def test_a_file_of_something_else_is_told_apart_from_an_unknown_id(
+    folder: Folder, tmp_path: Path, content: str
+) -> None:
+    """A log of events, a table for people, nothing at all: what was expected is said, and records are not counted."""
+    log = tmp_path / "other"
+    log.write_text(content)
+    done = folder.run("123456789", "--from", str(log))
+    assert getattr(done.exception, "exit_code", 0) == 1
+    assert str(done.exception) == (
+        f"{log} holds no finding, command or alert; expected one object of JSON a line,"
+        " as `tidegate replay -o json` prints them"
+    )
+
+
 def test_what_several_have_is_ambiguous(folder: Folder, tmp_path: Path) -> None:
     """All of them are listed."""
     word = json.loads(encode(folder.finding("request_surge")))
