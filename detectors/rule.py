@@ -187,7 +187,7 @@ class HistoryRule(Rule[S], Generic[S, M]):
 class BudgetRule(Rule[S]):
     """A rule over the ledger of a budget."""
 
-    set_in: ClassVar = ("budgets",)
+    set_in: ClassVar[Collection[str]] = ("budgets",)
 
     @abstractmethod
     def observe(self, budget: str, ledger: Ledger) -> None:
@@ -234,7 +234,7 @@ class FleetRule(Rule[S]):
     `self.changed.add(endpoint)`; only endpoints in `ledger.accounts` have one.
     """
 
-    set_in: ClassVar = ("endpoints", "budgets")
+    set_in: ClassVar[Collection[str]] = ("endpoints", "budgets")
 
     def __init__(self, config: Config, budget: str) -> None:
         super().__init__(config)

@@ -35,7 +35,7 @@ from streams.explain.command import explain_id
 from streams.lines import STDIN
 from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default
 from streams.replay import Replay
-from streams.replay_report import Printer
+from streams.replay_report import Printer, warn_of_disorder, warn_of_ignored
 from streams.rule_tests.command import test_app
 from streams.stages import build_stage
 
@@ -135,7 +135,8 @@ def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
     configuration; nothing is sent anywhere. A table has what is new: episodes that
     open, get worse or end, and commands; [bold]--all[/bold] adds each minute's updates and the
     renewals of commands, and so does JSON. A line that cannot be read is
-    reported on stderr with its number, counted and skipped. Exits with 1 if no
+    reported on stderr with its number, counted and skipped; so is what no event of
+    the kind has, by name, and a file that is out of order. Exits with 1 if no
     event could be read. For one partition of a topic, findings are those of the
     worker, byte for byte.
     """
@@ -222,13 +223,14 @@ def _replay(config: Config, files: dict[str, str], printer: Printer, *, strict: 
 
     begun = time.perf_counter()
     with _progress(files) as progress:
-        job = Replay(config, files, complain, progress)
+        job = Replay(config, files, complain, progress, warn_of_ignored)
         for value in job.run():
             if not isinstance(value, Alert):
                 printer.take(value)
     read = sum(count for (_, outcome), count in job.counts.items() if outcome in ("accepted", "late"))
     late = sum(count for (_, outcome), count in job.counts.items() if outcome == "late")
     seconds = time.perf_counter() - begun
+    warn_of_disorder(job)
     if printer.found:
         print(f"tidegate: {printer.left_open()}", file=sys.stderr)
     counted = f"{printer.found} findings, {printer.commanded} commands"

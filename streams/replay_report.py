@@ -8,13 +8,34 @@ A person reads what is new: openings, rises of severity, ends, and commands that
 from __future__ import annotations
 
 import sys
+from typing import Final
 
 from actions.wording import is_renewal
 from schemas.outputs import Command, Finding
 from streams import narration
 from streams.courses import Courses, Turn
 from streams.options import Output
+from streams.replay import Replay
 from streams.stages import encode
+
+MOST_NAMED: Final = 10  # fields that nobody reads; a map with a name for each event would have thousands
+
+
+def warn_of_ignored(file: str, names: list[str]) -> None:
+    """Fields that no event of the kind has: a typing error in an optional one is easily made."""
+    more = f" and {len(names) - MOST_NAMED:,} more" if len(names) > MOST_NAMED else ""
+    text = f"{file}: ignored: {', '.join(names[:MOST_NAMED])}{more}"
+    print(narration.printable(text), file=sys.stderr)
+
+
+def warn_of_disorder(job: Replay) -> None:
+    """Some events are late in every log; most of them are only in one that is not in order."""
+    for topic, file in job.files.items():
+        late = job.counts[topic, "late"]
+        read = late + job.counts[topic, "accepted"]
+        if 2 * late > read:
+            text = f"{file}: {late:,} of {read:,} events were late: are the files in order of time?"
+            print(narration.printable(text), file=sys.stderr)
 
 
 class Printer:
