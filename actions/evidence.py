@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from math import isfinite
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from schemas.outputs import Finding
+
+MOST: Final = sys.float_info.max  # JSON may hold an integer beyond it, which `isfinite` cannot take
 
 
 class Spender(NamedTuple):
@@ -25,7 +27,7 @@ class Spender(NamedTuple):
 def number(evidence: Mapping[str, Any], name: str) -> float | None:
     """A finite number, or None."""
     value = evidence.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -MOST <= value <= MOST:
         return None
     return value
 

@@ -14,8 +14,12 @@ from actions.brakes import RUNGS
 from schemas.config import Config, Response
 from schemas.outputs import Action, Severity
 
-NO_GROUND: Final = frozenset({"telemetry_gap"})  # rules that tell of what is not known: never a ground to act
 Ladder = Mapping[Severity, Response]
+
+ONLY_ALERT: Final[Mapping[str, str]] = {  # whatever the configuration asks for -> why
+    "regional_cost": "moving an endpoint is not for tidegate to do",
+    "telemetry_gap": "what is not known is no ground to act",
+}
 
 SHIPPED: Final[Mapping[str, Ladder]] = {
     "request_surge": dict.fromkeys(Severity, "throttle"),
@@ -30,7 +34,7 @@ def respond(config: Config, rule: str, severity: Severity, endpoint: str) -> Act
 
     A rule without a line in the table does nothing by itself.
     """
-    if rule in NO_GROUND:
+    if rule in ONLY_ALERT:
         return None
     own = config.endpoint(endpoint).actions.get(rule)
     chosen = ladder(config, rule)

@@ -56,6 +56,7 @@ class Fleet:
         """The endpoint is no longer this budget's affair, or is forgotten."""
         for name, rule in self._rules.items():
             rule.drop(endpoint)
+            rule.changed.discard(endpoint)
             self._of_endpoints[name].open.pop(endpoint, None)
 
     def _firing(self, rule: str) -> set[str]:

@@ -6,7 +6,7 @@ An error is what could not work; a warning is what works, but hardly as it was m
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Final
@@ -15,12 +15,12 @@ from zoneinfo import available_timezones
 from croniter import CroniterBadDateError, croniter
 from msgspec import structs
 
-from actions.policy import NO_GROUND
+from actions.policy import ONLY_ALERT
 from actions.proposals import UNLIMITED
 from detectors import RULES
 from schemas.config import Config, Mode, Schedule, Security
 from schemas.topics import STAGES, Place
-from streams.typed_yaml import Report
+from streams.typed_yaml import KeyPath, Report
 from streams.values import nearest
 
 _SERVERS: Final = re.compile(r"\s*[^\s,:/]+:\d{1,5}\s*|\s*\[[0-9a-fA-F:.]+\]:\d{1,5}\s*")
@@ -49,21 +49,10 @@ def check_meaning(config: Config, report: Report) -> None:
     _budgets(config, report)
     _safety(config, report)
     _overflow(config, report)
-    _no_ground(config, report)
+    _only_alerts(config, report)
     _throttles(config, report)
     if config.receivers:
         report.warning(("receivers",), "alerts are written to alerts.v1; no receiver delivers them yet")
-
-
-def _no_ground(config: Config, report: Report) -> None:
-    """Nobody is to believe that silence would be answered."""
-    sections = [((), config.actions), (("defaults",), config.defaults.actions)]
-    sections += [(("endpoints", name), known.actions) for name, known in config.endpoints.items()]
-    for path, actions in sections:
-        for rule in sorted(NO_GROUND & actions.keys()):
-            at = (*path, "actions", rule)
-            if actions[rule] != "none" and report.was_given(at):
-                report.warning(at, "has no effect: what is not known is no ground to act, so this rule only alerts")
 
 
 def _servers(config: Config, report: Report) -> None:
@@ -206,13 +195,30 @@ def _safety(config: Config, report: Report) -> None:
 def _overflow(config: Config, report: Report) -> None:
     if config.overflow.providers:
         return
-    for rule, response in config.actions.items():
-        if response == "overflow" or (not isinstance(response, str) and "overflow" in response.values()):
-            report.warning(("actions", rule), "there is nowhere to overflow to: overflow.providers is empty")
+    for path, _, responses in _responses(config, report):
+        if "overflow" in responses:
+            report.warning(path, "there is nowhere to overflow to: overflow.providers is empty")
+
+
+def _only_alerts(config: Config, report: Report) -> None:
+    """Nobody is to believe that such a rule would be answered."""
+    for path, rule, responses in _responses(config, report):
+        if rule in ONLY_ALERT and responses - {"none"}:
+            report.warning(path, f"has no effect: {ONLY_ALERT[rule]}, so this rule only alerts")
 
 
 def _throttles(config: Config, report: Report) -> None:
-    for rule in UNLIMITED:
-        response = config.actions.get(rule)
-        if response == "throttle" or (isinstance(response, Mapping) and "throttle" in response.values()):
-            report.warning(("actions", rule), f"{rule} does not know how far to throttle: it will only alert")
+    for path, rule, responses in _responses(config, report):
+        if rule in UNLIMITED and "throttle" in responses:
+            report.warning(path, f"{rule} does not know how far to throttle: it will only alert")
+
+
+def _responses(config: Config, report: Report) -> Iterator[tuple[KeyPath, str, set[str]]]:
+    """Where the file says what is done about a rule's findings: the key, the rule and the responses there."""
+    sections = [((), config.actions), (("defaults",), config.defaults.actions)]
+    sections += [(("endpoints", name), known.actions) for name, known in config.endpoints.items()]
+    for path, actions in sections:
+        for rule, response in actions.items():
+            at = (*path, "actions", rule)
+            if report.was_given(at):  # an endpoint has those of `defaults`, too
+                yield at, rule, {response} if isinstance(response, str) else set(response.values())

@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.quality.scoring import say
 from benchmarks.quality.series import Series, read_labelled, seconds_of, step_of
 from detectors.table import Floats
 
@@ -40,9 +41,13 @@ def unpack(name: str) -> Path:
 
 
 def labelled(folder: Path) -> Iterator[Series]:
-    """Each CSV file below a folder."""
+    """Each CSV file below a folder that has values."""
     for file in sorted(folder.rglob("*.csv")):
-        yield read_labelled(file, file.relative_to(folder).with_suffix("").as_posix())
+        series = read_labelled(file, file.relative_to(folder).with_suffix("").as_posix())
+        if len(series.times):
+            yield series
+        else:
+            say(f"skipped: {file} has no values")
 
 
 def microsoft() -> list[Series]:

@@ -45,7 +45,7 @@ def folder(place: Path, models: Sequence[Model] = MODELS) -> list[Table]:
     """Each CSV file below it: time, value, label."""
     series = list(datasets.labelled(place))
     if not series:
-        raise datasets.DataMissing(f"{place} has no CSV files")
+        raise datasets.DataMissing(f"{place} has no CSV files with values")
     say(f"{place}: {len(series)} series ...")
     found = scored(models, series)
     tables = [_table(f"{place}, {len(series)} series, pooled", found)]

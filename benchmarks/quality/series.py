@@ -69,7 +69,7 @@ def read_labelled(file: Path, name: str) -> Series:
     """A CSV file with a heading whose first columns are time, value and, if it has it, label (1: anomalous)."""
     with file.open(newline="") as lines:
         rows = csv.reader(lines)
-        next(rows)
+        next(rows, None)
         return of_rows(name, (row for row in rows if row))
 
 

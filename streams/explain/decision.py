@@ -85,7 +85,7 @@ def policy_of(finding: Finding, endpoint: str | None, values: Values) -> Policy:
     config, rule, severity = values.config, finding.rule, finding.severity
     own = None if endpoint is None else config.endpoint(endpoint).actions.get(rule)
     if endpoint is None or own is None:
-        response = policies.ladder(config, rule).get(severity, "none")
+        response = "none" if rule in policies.ONLY_ALERT else policies.ladder(config, rule).get(severity, "none")
         action = None if response == "none" else Action(response)
         return Policy(severity, action, _origin_of_ladder(config, finding, values))
     said = values.setting(own, [("endpoints", endpoint, "actions", rule), ("defaults", "actions", rule)])

@@ -66,8 +66,8 @@ class Scale(NamedTuple):
         return min(HEIGHT - 1, int(self.eighths(value) // 8))
 
     def eighths(self, value: float) -> int:
-        """Of the rows that a bar fills; what is more than nothing can be seen."""
-        return max(int(value > 0), round(max(0.0, value) / self.top * HEIGHT * 8))
+        """Of the rows that a bar fills, at most all; what is more than nothing can be seen."""
+        return max(int(value > 0), round(min(1.0, max(0.0, value) / self.top) * HEIGHT * 8))
 
 
 def picture(findings: Sequence[Finding], width: int, ink: Ink = UNICODE) -> list[Text]:
@@ -97,13 +97,14 @@ def _before(findings: Sequence[Finding]) -> list[Sample]:
 
 
 def _history(finding: Finding) -> list[Sample]:
-    """Empty where the evidence has none that can be drawn."""
+    """Empty where the evidence has none that can be drawn: one that begins before 1970 is none."""
     told = finding.evidence.get("history")
     step_s = number(told, "step_s") if isinstance(told, dict) else None
     values = told.get("values") if isinstance(told, dict) else None
-    if step_s is None or step_s <= 0 or not isinstance(values, list):
+    end_us = from_rfc3339(finding.at)
+    if step_s is None or not isinstance(values, list) or not 0 < step_s * len(values) * US <= end_us:
         return []
-    end_us, step_us = from_rfc3339(finding.at), round(step_s * US)
+    step_us = round(step_s * US)
     numbers = enumerate(reversed([number({"value": value}, "value") for value in values]))
     found = [Sample(end_us - n * step_us, value, is_hot=False) for n, value in numbers if value is not None]
     return found[::-1]

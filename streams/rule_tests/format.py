@@ -7,17 +7,18 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
-from schemas.config import Lasting, Seconds
+from schemas.config import Seconds
 from schemas.events import Amount, Count, EndpointId, Name, Replicas, ReplicaState
 from schemas.outputs import Action, Held, Mode, Severity, Status
 from schemas.units import US, to_us
 from streams.rule_tests.expected import Moment, Number, RuleName
-from streams.rule_tests.shorthand import Levels, Rates, States
+from streams.rule_tests.shorthand import FINEST_US, Levels, Rates, States
 from streams.rule_tests.shorthand import Replicas as ReplicaSeries
 from streams.values import Written
 from streams.yaml_lines import Plain
 
 EVERY: Final = Seconds(15)  # how often a collector reports replicas
+Often = Annotated[Seconds, Meta(extra={"ge": FINEST_US / US})]
 
 
 class Start(int, Written):
@@ -62,7 +63,7 @@ class ScalingSeries(Entry, frozen=True):
     endpoint: EndpointId
     series: ReplicaSeries
     at: Seconds = Seconds(0)
-    every: Lasting = EVERY
+    every: Often = EVERY
     min_replicas: Replicas | None = None
     max_replicas: Replicas | None = None
     state: States | None = None
@@ -79,7 +80,7 @@ class BillingSeries(Entry, frozen=True, rename={"from_": "from"}):
     cost_usd: Levels
     from_: Seconds = Seconds(0)
     at: Seconds | None = None
-    every: Lasting | None = None
+    every: Often | None = None
     region: Name | None = None
     provider: Name | None = None
     estimated: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from actions.policy import respond
 from schemas.config import Config, Endpoint
 from schemas.outputs import Action, Severity
@@ -26,12 +28,13 @@ def test_an_unknown_rule_does_nothing() -> None:
     assert respond(Config(), "latency", CRITICAL, "acme/a") is None
 
 
-def test_nothing_is_ever_done_because_of_silence() -> None:
-    """What is not known is no ground to act, whatever the configuration asks for."""
-    own = {"acme/a": Endpoint(actions={"telemetry_gap": "shutdown"})}
-    config = Config(actions={"telemetry_gap": "shutdown"}, endpoints=own)
+@pytest.mark.parametrize("rule", ["telemetry_gap", "regional_cost"])
+def test_some_rules_only_alert_whatever_the_configuration_asks_for(rule: str) -> None:
+    """What is not known is no ground to act, and no endpoint can be moved."""
+    own = {"acme/a": Endpoint(actions={rule: "shutdown"})}
+    config = Config(actions={rule: "shutdown"}, endpoints=own)
     for name in ("acme/a", "acme/b"):
-        assert {respond(config, "telemetry_gap", severity, name) for severity in Severity} == {None}
+        assert {respond(config, rule, severity, name) for severity in Severity} == {None}
 
 
 def test_a_response_for_a_rule_keeps_the_severities_at_which_it_acts() -> None:

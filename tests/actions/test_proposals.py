@@ -101,7 +101,7 @@ def test_an_endpoint_that_cannot_keep_up_is_not_kept_from_growing(rule: str) -> 
     ]
 
 
-@pytest.mark.parametrize("high", [None, "12", True, float("nan")])
+@pytest.mark.parametrize("high", [None, "12", True, float("nan"), float("inf"), pytest.param(10**400, id="huge")])
 def test_a_limit_that_is_no_number_is_no_limit(high: object) -> None:
     """Evidence from elsewhere may hold anything."""
     assert propose(surge("acme/a", 0, evidence={"high_rps": high, "before": 7}), settings()) is None

@@ -19,7 +19,7 @@ from benchmarks.quality.adjusted import Tally, best_threshold, tally
 from benchmarks.quality.models import MODELS, Model
 from benchmarks.quality.nab import GAUSSIAN
 from benchmarks.quality.nab_score import PROFILES, Profile, best, points_of, sigma
-from benchmarks.quality.scoring import scored_together
+from benchmarks.quality.scoring import Scored, scored_together
 from benchmarks.quality.series import Series
 from detectors.table import Floats
 
@@ -169,6 +169,23 @@ def test_together_scores_are_as_one_by_one() -> None:
         assert (scores == MODELS[0].scores(one)).all()
 
 
+@pytest.mark.parametrize(("always", "by_chance"), [(True, 1.0), (False, 0.0)])
+def test_what_is_found_is_told_beside_what_chance_finds(
+    monkeypatch: pytest.MonkeyPatch, *, always: bool, by_chance: float
+) -> None:
+    """Chance is what is found at the same places where nothing was put in."""
+
+    def together(some: list[Series]) -> Scored:
+        return [(one, (one.labels | always) * np.float64(2)) for one in some]
+
+    monkeypatch.setattr(datasets, "servegen_rates", lambda: {name: np.full(2016, 5.0) for name in "ab"})
+    monkeypatch.setattr(injected, "scored_together", together)
+    (table,) = injected.run(baselines=False)
+    rows = table.as_json()["rows"]
+    assert [row["incident"] for row in rows] == [kind.name for kind in incidents.KINDS]
+    assert {(row["found"], row["by chance"]) for row in rows} == {(1.0, by_chance)}
+
+
 def test_a_threshold_for_as_many_false_episodes_has_no_more() -> None:
     """And not one so low that everything is one episode."""
     one = series_of(np.zeros(1000))
@@ -207,6 +224,21 @@ def test_a_folder_of_other_series_can_be_judged(tmp_path: Path) -> None:
         "of": 1,
     }  # fmt: skip
     assert [row["series"] for row in each["rows"]] == ["one"]
+
+
+def test_a_file_without_values_is_skipped_and_says_so(tmp_path: Path) -> None:
+    """The others are judged; where there is none, nothing is."""
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "heading.csv").write_text("time,value,label\n")
+    ran = CliRunner().invoke(app, ["labelled", str(tmp_path)])
+    assert ran.exit_code == 0, ran.output
+    assert "has no CSV files with values" in ran.stderr
+    (tmp_path / "one.csv").write_text(
+        "\n".join(["time,value", *(f"{1_800_000_000 + 60 * i},{i % 5}" for i in range(99))])
+    )
+    assert [one.name for one in datasets.labelled(tmp_path)] == ["one"]
+    for name in ("empty", "heading"):
+        assert f"skipped: {tmp_path / name}.csv has no values" in ran.stderr
 
 
 def test_what_has_no_data_is_skipped_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

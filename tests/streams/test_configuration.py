@@ -47,6 +47,7 @@ RULES: dict[str, type[RuleSettings]] = {
     "request_surge": Surge,
     "hourly_spend": Spend,
     "latency": RuleSettings,
+    "regional_cost": RuleSettings,
     "telemetry_gap": RuleSettings,
 }
 
@@ -250,6 +251,10 @@ DOUBTS = [
     ("endpoints: {'acme/*': {}}", "endpoints are listed by name"),
     ("actions: {request_surge: overflow}", "overflow.providers is empty"),
     ("actions: {request_surge: {critical: overflow}}", "overflow.providers is empty"),
+    (
+        "endpoints: {a: {actions: {request_surge: overflow}}}",
+        "endpoints.a.actions.request_surge: there is nowhere to overflow to",
+    ),
     ("actions: {telemetry_gap: shutdown}", "actions.telemetry_gap: has no effect"),
     (
         "endpoints: {a: {rules: {hourly_spend: {for: 2m}}}}",
@@ -267,8 +272,18 @@ DOUBTS = [
         ),
     ),
     ("endpoints: {a: {actions: {telemetry_gap: throttle}}}", "endpoints.a.actions.telemetry_gap: has no effect"),
+    ("actions: {regional_cost: shutdown}", "actions.regional_cost: has no effect: moving an endpoint is not"),
+    ("actions: {regional_cost: {critical: shutdown}}", "actions.regional_cost: has no effect"),
     ("actions: {latency: throttle}", "latency does not know how far to throttle"),
     ("actions: {latency: {critical: throttle}}", "latency does not know how far to throttle"),
+    (
+        "endpoints: {a/b: {actions: {latency: throttle}}}",
+        "endpoints.a/b.actions.latency: latency does not know how far to throttle",
+    ),
+    (
+        "defaults: {actions: {latency: throttle}}\nendpoints: {a: {}, b: {}}",
+        "defaults.actions.latency: latency does not know how far to throttle",
+    ),
     ("kafka: {security: {username: u, password: p}}", "PLAINTEXT sends no username"),
     ("kafka: {security: {ca_file: tidegate.yaml}}", "PLAINTEXT is not encrypted"),
 ]
@@ -296,6 +311,12 @@ def test_settings_are_warned_of_exactly_where_their_rule_does_not_look(tmp_path:
     warned = {str(problem).split(": ")[2] for problem in check(path, detectors.SETTINGS, {})}
     places = {"a": f"endpoints.a.rules.{rule}", "b": f"budgets.b.rules.{rule}"}
     assert warned == {path for name, path in places.items() if name not in about.get(rule, "a")}
+
+
+@pytest.mark.parametrize("rule", ["latency", "regional_cost", "telemetry_gap"])
+def test_to_ask_for_nothing_is_no_doubt(file: File, rule: str) -> None:
+    """What only alerts may be told so, for each severity too."""
+    assert file.check(f"actions: {{{rule}: {{critical: none}}}}\nendpoints: {{a: {{actions: {{{rule}: none}}}}}}") == []
 
 
 def test_warnings_wait_for_the_errors(file: File) -> None:

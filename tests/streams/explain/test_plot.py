@@ -62,7 +62,11 @@ def test_history_comes_before_the_episode() -> None:
 
 @pytest.mark.parametrize(
     "history",
-    [None, 5, [], {}, {"step_s": 0, "values": [1.0]}, {"step_s": "1", "values": [1.0]}, {"step_s": 1, "values": "12"}],
+    [
+        *(None, 5, [], {}),
+        *({"step_s": step_s, "values": [1.0, 2.0]} for step_s in (0, "1", 1e10, 1e308, 10**300, 10**400)),
+        {"step_s": 1, "values": "12"},
+    ],
 )
 def test_a_history_that_is_none_is_left_out(history: object) -> None:
     """Evidence may hold anything."""
@@ -75,6 +79,14 @@ def test_a_limit_that_is_beyond_all_reason_does_not_flatten_the_values() -> None
     never = structs.replace(EPISODE[-1], threshold=1e9)
     first = drawn([*EPISODE[:2], never])[0]
     assert first.startswith(" 40│█")
+
+
+def test_a_normal_that_is_beyond_all_reason_breaks_no_picture() -> None:
+    """However small the values are."""
+    tiny = structs.replace(OPENED, value=1e-322, threshold=5e-324, baseline=1e9)
+    lines = drawn([tiny])
+    assert len(lines) == HEIGHT + 3
+    assert "█" in lines[0]
 
 
 def test_without_findings_or_room_there_is_no_picture() -> None:

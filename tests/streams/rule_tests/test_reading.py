@@ -11,6 +11,7 @@ import pytest
 from schemas.config import Mode
 from schemas.events import Billing, Request, Scaling
 from streams.rule_tests.format import MONDAY, BillingEvent, RequestEvent, ScalingEvent
+from streams.rule_tests.logs import logs
 from streams.rule_tests.reading import Suite, read
 
 SILENT: Final = """
@@ -87,6 +88,23 @@ def problems(folder: Path, text: str) -> list[str]:
 def test_every_mistake_is_named_with_its_line(tmp_path: Path) -> None:
     """In one pass, with the value, what was expected, and the nearest name that is known."""
     assert problems(tmp_path, MISTAKES) == FOUND.splitlines()
+
+
+def test_a_series_has_no_more_than_an_entry_each_millisecond(tmp_path: Path) -> None:
+    """What is finer than the clock of a log would be no step at all."""
+    text = """\
+tests:
+  - name: x
+    scaling: [{endpoint: a, series: 2 for 1s, every: %s}]
+    billing: [{endpoint: a, to: 1s, cost_usd: 3, every: %s}]
+    findings: []
+"""
+    expected = "expected a duration (such as 30s or 1h30m) of at least 1ms, got"
+    assert problems(tmp_path, text % ("0.0000001s", "0.99ms")) == [
+        f"3:54 tests[0].scaling[0].every: {expected} '0.0000001s'",
+        f"4:57 tests[0].billing[0].every: {expected} '0.99ms'",
+    ]
+    assert [len(lines) for lines in logs(suite(tmp_path, text % ("1ms", "1ms")).tests[0]).values()] == [1000, 1000]
 
 
 def test_an_empty_file_is_told_what_to_hold(tmp_path: Path) -> None:
