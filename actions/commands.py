@@ -16,7 +16,7 @@ import msgspec
 from msgspec import structs
 
 from actions.brakes import Brake, Claim, Demand
-from actions.wording import in_mode
+from actions.wording import RENEWED, in_mode
 from schemas.outputs import Action, Command, Cost, Held, Id, Mode, derive_id
 from schemas.units import US, rfc3339
 
@@ -105,4 +105,4 @@ def seal(command: Command) -> Command:
 
 
 def _because(why: str, command: Command) -> str:
-    return f"{why}: {command.reason.removeprefix('renewed: ')}"
+    return f"{why}: {command.reason.removeprefix(RENEWED)}"

@@ -9,6 +9,7 @@ from actions.evidence import number
 from schemas.outputs import Action, Command, Finding, Held, Mode
 
 LONGEST: Final = 1024  # characters of an alert's summary
+RENEWED: Final = "renewed: "  # how the reason of a renewal begins
 CENTS: Final = 0.1  # US dollars, from which on cents are exact enough
 
 HELD_BECAUSE: Final[Mapping[Held, str]] = {
@@ -95,12 +96,17 @@ def what_was_done(command: Command) -> str:
     saving = command.cost.saves_usd_per_hour
     worth = "" if saving is None else f", saving {usd(saving)} per hour"
     if command.held is None:
-        return f"Command sent: {deed}{worth}"
+        return f"{'Renewed' if is_renewal(command) else 'Command sent'}: {deed}{worth}"
     if command.held is Held.SHADOW:
         return f"Nothing was done (mode shadow); auto would {deed}{worth}"
     if command.held is Held.AWAITING_APPROVAL:
         return f"Waiting for approval: {deed}{worth}"
     return f"Not done, because {HELD_BECAUSE[command.held]}: {deed}{worth}"
+
+
+def is_renewal(command: Command) -> bool:
+    """Whether it only goes on with what was commanded before."""
+    return command.reason.startswith(RENEWED)
 
 
 def in_mode(mode: Mode) -> str:
@@ -136,7 +142,7 @@ def _hourly_spend(finding: Finding) -> str:
     end = finding.evidence.get("runs_out_at")
     until = f", which will have spent the allowance at {clock(end)}" if now and isinstance(end, str) else ""
     return (
-        f"Budget {finding.subject}: {usd(finding.value)} spent in the last 60 minutes, "
+        f"hourly_spend on {finding.subject}: {usd(finding.value)} spent in the last 60 minutes, "
         f"the allowance is {usd(finding.threshold)} per hour{now}{until}"
     )
 
@@ -145,7 +151,7 @@ def _telemetry_gap(finding: Finding) -> str:
     if finding.endpoint is None:
         told = finding.evidence.get("reasons")
         reasons = [_missing(reason) for reason in told if isinstance(reason, Mapping)] if isinstance(told, list) else []
-        return f"Budget {finding.subject}: {'; '.join(reasons) or 'what was missing has come'}"
+        return f"telemetry_gap on {finding.subject}: {'; '.join(reasons) or 'what was missing has come'}"
     replicas, rate = (number(finding.evidence, name) for name in ("replicas", "usd_per_hour"))
     missed = number(finding.evidence, "expected_requests")
     up = "" if replicas is None else f" with {figure(replicas)} replica{'' if replicas == 1 else 's'} up"
@@ -185,11 +191,13 @@ def _scale_thrash(finding: Finding) -> str:
     warm = number(told, "warm_usd_per_day")
     cheap, dear = (number(told, f"usd_per_day_{end}") for end in ("low", "high"))
     swing = "" if low is None or high is None else f", between {figure(low)} and {figure(high)}"
-    turns = "" if changes is None else f"replicas changed direction {figure(changes)} times{_window(finding)}{swing}: "
+    often = "" if changes is None else f"{figure(changes)} time{'' if changes == 1 else 's'}"
+    turns = f"replicas changed direction {often}{_window(finding)}{swing}: " if often else ""
     pace = f"a pace of {figure(finding.value)} a day, limit {figure(finding.threshold)}"
     worth = "" if cheap is None or dear is None else f"; that costs {_from_to(cheap, dear)} per day"
-    instead = "" if warm is None else f"; one replica kept warm costs {usd(warm)} per day instead"
-    return f"scale_thrash on {finding.subject}: {turns}{pace}{worth}{instead}"
+    instead = " instead" if warm is not None and cheap is not None and warm < cheap else ""
+    kept = "" if warm is None else f"; one replica kept warm costs {usd(warm)} per day{instead}"
+    return f"scale_thrash on {finding.subject}: {turns}{pace}{worth}{kept}"
 
 
 def _low_utilization(finding: Finding) -> str:
@@ -220,7 +228,7 @@ def _from_to(low: float, high: float) -> str:
 
 
 def _cost_spike(finding: Finding) -> str:
-    who = f"Budget {finding.subject}" if finding.endpoint is None else finding.subject
+    who = f"cost_spike on {finding.subject}: it" if finding.endpoint is None else finding.subject
     normal = "" if finding.baseline is None else f", normal is {usd(finding.baseline)}"
     return (
         f"{who} costs {usd(finding.value)} per hour (the last 10 minutes){normal}, "
@@ -291,7 +299,7 @@ def _daily_spend(finding: Finding) -> str:
     daily, rate = number(finding.evidence, "daily_usd"), number(finding.evidence, "rate_usd_per_hour")
     share = f", {figure(100 * finding.value / daily)} % of {usd(daily)} a day" if daily else ""
     now = "" if rate is None else f"; {_pace(finding, usd(rate))}"
-    return f"Budget {finding.subject}: {usd(finding.value)} spent since midnight{share}{now}"
+    return f"daily_spend on {finding.subject}: {usd(finding.value)} spent since midnight{share}{now}"
 
 
 def _pace(finding: Finding, rate: str) -> str:

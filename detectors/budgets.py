@@ -34,7 +34,8 @@ Pair = tuple[str, str]  # budget and endpoint
 class Key(NamedTuple):
     """What a state is of: an account, or what the rules keep of its endpoint.
 
-    They are apart because an account changes with every report, and the rules' part, which is larger, seldom.
+    They are apart because an account changes with every report, and the rules' part, which is larger, once a minute at
+    most while requests come, and hardly ever while none do.
     """
 
     budget: str

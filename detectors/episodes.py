@@ -85,6 +85,12 @@ class Episodes:
             return self._finding(subject, Status.RESOLVED, end_us, reading, episode)
         return self._update(subject, end_us, reading, episode)
 
+    def end(self, subject: str, at_us: int) -> Finding:
+        """Resolve an episode of which nothing is measured here any more."""
+        episode = self.open.pop(subject)
+        nothing = Reading(value=0.0, threshold=0.0, severity=episode.severity, low=True)
+        return self._finding(subject, Status.RESOLVED, max(at_us, episode.updated_us), nothing, episode)
+
     def due_us(self, subject: str, settings: RuleSettings) -> float:
         """Until when an open episode has nothing to say while every reading is like the last one."""
         episode = self.open[subject]

@@ -34,21 +34,24 @@ class Fleet:
         self._rules = {kind.rule: kind(config, budget) for kind in rules}
         self._of_endpoints = {kind.rule: Episodes(kind.rule, kind.unit) for kind in rules}
         self._of_others = {kind.rule: Episodes(kind.rule, kind.unit, of_budgets=True) for kind in rules}
+        self._is_sure = False  # that no episode is of an endpoint that the configuration gives to another budget
         self._name_config()
 
     def reconfigure(self, config: Config) -> None:
-        self._config = config
+        self._config, self._is_sure = config, False
         for rule in self._rules.values():
             rule.reconfigure(config)
         self._name_config()
 
     def observe(self, rollup: Rollup, ledger: Ledger) -> Iterator[Finding]:
         """A roll-up has been entered into the ledger."""
+        yield from self._end_others(rollup, ledger)
         for name, rule in self._rules.items():
             yield from self._follow(name, rule.observe(rollup, ledger, self._firing(name)))
 
     def tick(self, rollup: Rollup, ledger: Ledger) -> Iterator[Finding]:
         """The wall clock says how far an input has been read."""
+        yield from self._end_others(rollup, ledger)
         for name, rule in self._rules.items():
             yield from self._follow(name, rule.tick(rollup, ledger, self._firing(name)))
 
@@ -58,6 +61,17 @@ class Fleet:
             rule.drop(endpoint)
             rule.changed.discard(endpoint)
             self._of_endpoints[name].open.pop(endpoint, None)
+
+    def _end_others(self, rollup: Rollup, ledger: Ledger) -> Iterator[Finding]:
+        """Another budget is the first to cover the endpoint now: its rules say what is to be said of it."""
+        if self._is_sure:
+            return
+        self._is_sure = True
+        for name, rule in self._rules.items():
+            for endpoint in sorted(self._of_endpoints[name].open):
+                if not rule.owns(endpoint):
+                    rule.changed.add(endpoint)
+                    yield self._of_endpoints[name].end(endpoint, max(rollup.time_us, ledger.now_us))
 
     def _firing(self, rule: str) -> set[str]:
         return self._of_endpoints[rule].open.keys() | self._of_others[rule].open.keys()

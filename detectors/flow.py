@@ -36,11 +36,12 @@ class Flow:
     `longest` is the longest silence that ended by itself, in requests.
     """
 
-    __slots__ = ("hours", "longest", "partition", "since_us")
+    __slots__ = ("_short", "hours", "longest", "partition", "since_us")
 
     def __init__(self, state: FlowState | None = None) -> None:
         self.partition, self.since_us, self.longest = -1, -1, 0.0
         self.hours = Hours()
+        self._short: Silence | None = None  # one that cannot be too long yet; says nothing that the rest does not
         if state is not None:
             self.partition, self.since_us, self.longest = state.partition, state.since_us, state.longest
             self.hours = Hours(state.hours)
@@ -62,8 +63,19 @@ class Flow:
         """For how long nothing came before the minute that ends then."""
         return 0 if self.since_us < 0 else max(0, minute_us - MINUTE_US - self.since_us)
 
+    def is_short(self, silence: Silence) -> bool:
+        """Whether no more requests than the limit could be relied on meanwhile.
+
+        While it only grows longer that is not reckoned again before the hour in which it may change.
+        """
+        short = self._short
+        if short is None or short.begin_us != silence.begin_us:
+            short = self._short = Silence(silence.begin_us, self.hours.passes_us(silence.begin_us, self.limit))
+        return silence.end_us <= short.end_us or self.hours.expected(*silence) <= self.limit
+
     def tell(self, minute_us: int, count: int) -> None:
         """So many came in the minute that ends then."""
+        self._short = None
         hour = (minute_us - MINUTE_US) // HOUR_US
         for _ in range(min(MOST_DAYS, hour // 24 - self.hours.last // 24) if self.longest else 0):
             self.longest *= FADE
@@ -72,8 +84,10 @@ class Flow:
 
     def remember(self, silence: Silence) -> None:
         """It ended by itself: call it before `tell`."""
+        self._short = None
         self.longest = max(self.longest, self.hours.expected(*silence))
 
     def lose(self, minute_us: int) -> None:
         """The silence before that minute was none of its own: it teaches nothing."""
+        self._short = None
         self.hours.lose((minute_us - MINUTE_US) // HOUR_US)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Iterator
 from typing import Final
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ WEEK: Final = 168  # hours
 SIZE: Final = 176  # hours that are kept: a week, the hours beside, and as many as are asked of before
 RECENT: Final = 3  # whole hours, in which there may have been less than before
 DAY_US: Final = 24 * HOUR_US
+NEVER_US: Final = 2**63 - 1
 
 
 class HoursState(Struct, array_like=True):
@@ -81,12 +83,26 @@ class Hours:
 
         Less, by as much as there were less in the last whole hours than could be relied on.
         """
-        end_us = min(end_us, begin_us + DAY_US)
+        total = 0.0
+        for _, so_far in self._sums(begin_us, min(end_us, begin_us + DAY_US)):
+            total = so_far
+        return total * self._share() if total > 0 else 0.0
+
+    def passes_us(self, begin_us: int, count: float) -> int:
+        """Until when at least no more than `count` are expected: where the hour begins in which that ends."""
+        share = self._share()
+        for hour, so_far in self._sums(begin_us, begin_us + DAY_US):
+            if so_far * share > count:
+                return max(begin_us, hour * HOUR_US)
+        return NEVER_US
+
+    def _sums(self, begin_us: int, end_us: int) -> Iterator[tuple[int, float]]:
+        """Each hour, and how many came until its end in those that are relied on."""
         total = 0.0
         for hour in range(begin_us // HOUR_US, -(-end_us // HOUR_US)):
             start = hour * HOUR_US
             total += self.usual(hour) * (min(end_us, start + HOUR_US) - max(begin_us, start)) / HOUR_US
-        return total * self._share() if total > 0 else 0.0
+            yield hour, total
 
     def _share(self) -> float:
         recent = [hour for hour in range(self.last - RECENT, self.last) if self._knows(hour)]

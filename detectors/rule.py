@@ -35,10 +35,14 @@ M = TypeVar("M", bound=msgspec.Struct)
 
 
 class Rule(ABC, Generic[S]):
-    """A rule and its settings. `rule` is its name everywhere, `unit` that of its value."""
+    """A rule and its settings. `rule` is its name everywhere, `unit` that of its value.
+
+    `set_in` are the sections of the configuration that may override its settings, besides `rules`.
+    """
 
     rule: ClassVar[str]
     unit: ClassVar[str]
+    set_in: ClassVar[Collection[str]] = ("endpoints",)
     Settings: ClassVar[type[RuleSettings]]
 
     def __init__(self, config: Config) -> None:
@@ -183,6 +187,8 @@ class HistoryRule(Rule[S], Generic[S, M]):
 class BudgetRule(Rule[S]):
     """A rule over the ledger of a budget."""
 
+    set_in: ClassVar[Collection[str]] = ("budgets",)
+
     @abstractmethod
     def observe(self, budget: str, ledger: Ledger) -> None:
         """The ledger has moved on by one roll-up. Called for every one: must cost little."""
@@ -227,6 +233,8 @@ class FleetRule(Rule[S]):
     twice. What the rules keep of one endpoint is a fact of its own: when it changes, say so with
     `self.changed.add(endpoint)`; only endpoints in `ledger.accounts` have one.
     """
+
+    set_in: ClassVar[Collection[str]] = ("endpoints", "budgets")
 
     def __init__(self, config: Config, budget: str) -> None:
         super().__init__(config)

@@ -26,7 +26,7 @@ from rich.table import Table
 
 from detectors import SETTINGS
 from schemas.config import Config
-from schemas.outputs import Alert, Command, Finding
+from schemas.outputs import Alert
 from schemas.topics import BILLING, REQUESTS, SCALING
 from streams import configuration, logs, narration
 from streams.dlq.commands import dlq_app
@@ -35,8 +35,9 @@ from streams.explain.command import explain_id
 from streams.lines import STDIN
 from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default
 from streams.replay import Replay
+from streams.replay_report import Printer, warn_of_disorder, warn_of_ignored
 from streams.rule_tests.command import test_app
-from streams.stages import build_stage, encode
+from streams.stages import build_stage
 
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells have it
 
@@ -121,6 +122,7 @@ def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
     billing: Annotated[str | None, typer.Option(metavar="FILE", help="Billing events.")] = None,
     config: ConfigFile = None,
     output: OutputForm = Output.TABLE,
+    every: Annotated[bool, typer.Option("--all", help="Updates and renewals too.")] = False,  # noqa: FBT002
     strict: Annotated[  # noqa: FBT002
         bool, typer.Option("--strict", help="Exit with 1 if any line could not be read.")
     ] = False,
@@ -130,8 +132,11 @@ def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
     Files are NDJSON (one event a line, the fields of the topics) or CSV (the
     same names in its first line), in order of time; `-` is standard input.
     Findings and commands are printed in event order, with the modes of the
-    configuration; nothing is sent anywhere. A line that cannot be read is
-    reported on stderr with its number, counted and skipped. Exits with 1 if no
+    configuration; nothing is sent anywhere. A table has what is new: episodes that
+    open, get worse or end, and commands; [bold]--all[/bold] adds each minute's updates and the
+    renewals of commands, and so does JSON. A line that cannot be read is
+    reported on stderr with its number, counted and skipped; so is what no event of
+    the kind has, by name, and a file that is out of order. Exits with 1 if no
     event could be read. For one partition of a topic, findings are those of the
     worker, byte for byte.
     """
@@ -141,7 +146,7 @@ def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
         raise UsageError("replay: expected at least one of --requests, --scaling and --billing")
     if list(files.values()).count(STDIN) > 1:
         raise UsageError(f"replay: only one input can be {STDIN} (standard input)")
-    sys.exit(_replay(load_or_default(config), files, output, strict=strict))
+    sys.exit(_replay(load_or_default(config), files, Printer(output, every=every), strict=strict))
 
 
 @app.command()
@@ -208,7 +213,7 @@ def _reloaded(path: Path) -> Config | None:
     return loaded
 
 
-def _replay(config: Config, files: dict[str, str], output: Output, *, strict: bool) -> int:
+def _replay(config: Config, files: dict[str, str], printer: Printer, *, strict: bool) -> int:
     bad = 0
 
     def complain(file: str, line: int, reason: str) -> None:
@@ -217,27 +222,20 @@ def _replay(config: Config, files: dict[str, str], output: Output, *, strict: bo
         print(f"{file}:{line}: {reason}", file=sys.stderr)
 
     begun = time.perf_counter()
-    found = commanded = 0
     with _progress(files) as progress:
-        job = Replay(config, files, complain, progress)
+        job = Replay(config, files, complain, progress, warn_of_ignored)
         for value in job.run():
-            found += isinstance(value, Finding)
-            commanded += isinstance(value, Command)
             if not isinstance(value, Alert):
-                _print(value, output)
+                printer.take(value)
     read = sum(count for (_, outcome), count in job.counts.items() if outcome in ("accepted", "late"))
     late = sum(count for (_, outcome), count in job.counts.items() if outcome == "late")
     seconds = time.perf_counter() - begun
-    summary = f"{read} events read in {seconds:.1f} s ({late} late, {bad} bad); {found} findings, {commanded} commands"
-    print(f"tidegate: {summary}", file=sys.stderr)
+    warn_of_disorder(job)
+    if printer.found:
+        print(f"tidegate: {printer.left_open()}", file=sys.stderr)
+    counted = f"{printer.found} findings, {printer.commanded} commands"
+    print(f"tidegate: {read} events read in {seconds:.1f} s ({late} late, {bad} bad); {counted}", file=sys.stderr)
     return 1 if read == 0 or (strict and bad) else 0
-
-
-def _print(value: Finding | Command, output: Output) -> None:
-    if output is Output.JSON:
-        sys.stdout.buffer.write(encode(value) + b"\n")
-        return
-    print(narration.sentence(value))
 
 
 @contextmanager

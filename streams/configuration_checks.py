@@ -6,7 +6,7 @@ An error is what could not work; a warning is what works, but hardly as it was m
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Final
@@ -17,6 +17,7 @@ from msgspec import structs
 
 from actions.policy import ONLY_ALERT
 from actions.proposals import UNLIMITED
+from detectors import RULES
 from schemas.config import Config, Mode, Schedule, Security
 from schemas.topics import STAGES, Place
 from streams.typed_yaml import KeyPath, Report
@@ -28,6 +29,7 @@ CRON_WORDS: Final = frozenset(
     "jan feb mar apr may jun jul aug sep oct nov dec sun mon tue wed thu fri sat".split()  # noqa: SIM905
 )
 RENEWABLE_S: Final = 150.0  # half of a lifetime must hold a minute, and some delay
+_PLACES: Final = {"endpoints": "endpoints.<name>.rules, defaults.rules", "budgets": "budgets.<name>.rules"}
 _WILDCARDS: Final = re.compile(r"[*?\[]")
 
 
@@ -41,6 +43,7 @@ def check_meaning(config: Config, report: Report) -> None:
         return
     _same_everywhere(config, report)
     _unused_security(config.kafka.security, report)
+    _misplaced(config, report)
     _names(config, report)
     _regions(config, report)
     _budgets(config, report)
@@ -124,6 +127,24 @@ def _same_everywhere(config: Config, report: Report) -> None:
                     report.error((*path, "rules", rule, name), f"can only be set once, in rules.{rule}.{name}")
 
 
+def _misplaced(config: Config, report: Report) -> None:
+    """A rule over budgets asks no endpoint for its settings, and one over endpoints no budget."""
+    own = [(("endpoints", name), "endpoints", endpoint.rules) for name, endpoint in config.endpoints.items()]
+    own += [(("budgets", name), "budgets", budget.rules) for name, budget in config.budgets.items()]
+    for path, section, rules in [*own, (("defaults",), "endpoints", config.defaults.rules)]:
+        for rule in sorted(rules):
+            wanted, at = _set_in(rule), (*path, "rules", rule)
+            if section not in wanted and report.was_given(at):
+                where = " or ".join(_PLACES[place] for place in wanted)
+                message = f"has no effect here: {rule} is about {' and '.join(wanted)}; set it under {where} or rules"
+                report.warning(at, message)
+
+
+def _set_in(rule: str) -> Collection[str]:
+    """Of a rule that is not known here, both: nothing is said of it."""
+    return RULES[rule].set_in if rule in RULES else tuple(_PLACES)
+
+
 def _unused_security(security: Security, report: Report) -> None:
     path = ("kafka", "security")
     if not security.protocol.startswith("SASL") and (security.username or security.password):
@@ -149,6 +170,11 @@ def _regions(config: Config, report: Report) -> None:
 def _budgets(config: Config, report: Report) -> None:
     prices = {name: config.endpoint(name).price_usd_per_hour for name in config.endpoints}
     for name, budget in config.budgets.items():
+        if "/" in name or name in config.endpoints:
+            message = (
+                f"'{name}' could be an endpoint, and findings of both have one id; the name of a budget has no '/'"
+            )
+            report.error(("budgets", name), message)
         covered = [endpoint for endpoint in prices if budget.covers(endpoint)]
         for endpoint in [endpoint for endpoint in covered if prices[endpoint] is None]:
             message = f"has no price_usd_per_hour: budget '{name}' sees its cost in bills only"

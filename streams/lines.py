@@ -78,6 +78,24 @@ def read(file: IO[bytes], event: type[Event], now_ms: int, progress: Callable[[i
             yield [Line(number, now_ms, _to_json(columns, text)) for number, text in zip(at, some, strict=True)]
 
 
+def unknown_fields(lines: Iterable[Line], event: type[Event]) -> list[str]:
+    """The names in these events that no such event has, in the order in which they come. What is no event has none."""
+    known, required = set(event.__struct_fields__), _required(event)
+    found = dict[str, None]()
+    for line in lines:
+        try:
+            fields = orjson.loads(line.value or b"")
+        except orjson.JSONDecodeError:
+            continue
+        if isinstance(fields, dict) and fields.keys() >= required:
+            found.update(dict.fromkeys(name for name in fields if name not in known))
+    return list(found)
+
+
+def _required(event: type[Event]) -> set[str]:
+    return {field.name for field in msgspec.structs.fields(event) if field.required}
+
+
 def _begin(blocks: Iterator[Block]) -> Block:
     """As many blocks in one as hold two lines."""
     numbers, texts = list[int](), list[bytes]()

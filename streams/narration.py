@@ -8,6 +8,7 @@ import orjson
 
 from actions.wording import what_is_wrong, what_was_done
 from schemas.outputs import Command, Finding, Status
+from streams.courses import Turn
 
 SHORT: Final = 8  # digits of an id that a person needs to name it
 
@@ -17,8 +18,13 @@ def as_json(fields: dict[str, Any]) -> str:
     return orjson.dumps(fields).decode()
 
 
-def of_finding(finding: Finding) -> str:
-    """`critical: acme/bert has 40 replicas ...`, without the time."""
+def of_finding(finding: Finding, turn: Turn | None = None) -> str:
+    """`critical: acme/bert has 40 replicas ...`, without the time.
+
+    A finding alone does not know whether its severity has risen; `turn`, from those before it, does.
+    """
+    if turn is Turn.RISES:
+        return f"now {finding.severity}: {what_is_wrong(finding)}"
     match finding.status:
         case Status.OPEN:
             return f"{finding.severity}: {what_is_wrong(finding)}"
@@ -28,10 +34,10 @@ def of_finding(finding: Finding) -> str:
             return f"resolved: {finding.rule} on {finding.subject}"
 
 
-def sentence(value: Finding | Command) -> str:
+def sentence(value: Finding | Command, turn: Turn | None = None) -> str:
     """Time, kind, the beginning of the id (for `tidegate explain`) and sentence: a line of `replay`."""
     if isinstance(value, Finding):
-        return printable(f"{value.at}  finding  {short(value.id)}  {of_finding(value)}")
+        return printable(f"{value.at}  finding  {short(value.id)}  {of_finding(value, turn)}")
     return printable(f"{value.issued_at}  command  {short(value.id)}  {what_was_done(value)}")
 
 

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Final
+from typing import IO, Final
 
 from schemas.config import Config
 from schemas.decode import EVENTS
@@ -23,7 +23,7 @@ from schemas.events import BadEvent
 from schemas.outputs import Alert, Command, Finding, Rollup
 from schemas.topics import BILLING, REQUESTS, SCALING, Record, clock_of
 from schemas.units import US, from_rfc3339
-from streams.lines import opened, read
+from streams.lines import Line, opened, read, unknown_fields
 from streams.stages import (
     MARK_EVERY_US,
     ActionStage,
@@ -43,13 +43,15 @@ Emitted = tuple[int, int, int, Finding | Rollup]
 class Replay:
     """A replay of files (input topic -> file name, `-` for standard input), and what it counted.
 
-    `complain(file, line number, reason)` is called for each bad line, `progress(bytes)` for each block read.
+    `complain(file, line number, reason)` is called for each bad line, `progress(bytes)` for each block read, and
+    `ignore(file, names)` if there are fields in the first block of a file that no such event has.
     """
 
     config: Config
     files: Mapping[str, str]
     complain: Callable[[str, int, str], None]
     progress: Callable[[int], None] = lambda _: None
+    ignore: Callable[[str, list[str]], None] = lambda *_: None
     now_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
@@ -57,9 +59,7 @@ class Replay:
         """What is found and commanded, in event order."""
         with ExitStack() as stack:
             sources = {topic: stack.enter_context(opened(name)) for topic, name in self.files.items()}
-            yield from self.decide(
-                {topic: read(file, EVENTS[topic], self.now_ms, self.progress) for topic, file in sources.items()}
-            )
+            yield from self.decide({topic: self._read(topic, file) for topic, file in sources.items()})
 
     def decide(
         self, logs: Mapping[str, Iterable[Sequence[Record]]], until_us: int = 0
@@ -70,6 +70,12 @@ class Replay:
         """
         streams = [self._emitted(rank, topic, logs[topic]) for rank, topic in enumerate(ORDER) if topic in logs]
         yield from self._decided(heapq.merge(*streams), until_us)
+
+    def _read(self, topic: str, file: IO[bytes]) -> Iterator[list[Line]]:
+        for number, lines in enumerate(read(file, EVENTS[topic], self.now_ms, self.progress)):
+            if number == 0 and (names := unknown_fields(lines, EVENTS[topic])):
+                self.ignore(self.files[topic], names)
+            yield lines
 
     def _emitted(self, rank: int, topic: str, log: Iterable[Sequence[Record]]) -> Iterator[Emitted]:
         """What an input's endpoint stage emits, with the running maximum of event time to merge by."""

@@ -4,13 +4,14 @@ With C the dollars per hour of the last ten minutes (what the ledger says was sp
 
     C > ratio x normal   and   C > high   and   C >= min_usd_per_hour
 
-where `normal` and `high` are the `LearnedNormal` of such costs, ten minutes by ten minutes of the budget's clock. The
-ten minutes may reach from one hour into the next: of what is expected in the two the larger counts.
+where `normal` and `high` are the `LearnedNormal` of such costs, ten minutes by ten minutes of the budget's clock. What
+is normal is looked up at multiples of ten minutes, so that it is the same whoever looks and when: at the last one and
+the one before, of which the larger counts.
 
-It is asked once a minute. An open episode does not teach the normal, nor does a time for which a schedule expects more
-of the endpoint: then its `normal` and `high` count `expected_ratio` times, and those of the budget are higher by as
-much. A bill that comes late changes what is measured
-from then on; what was learned stays.
+It is asked once a minute. An open episode does not teach the normal, nor does a time for which a schedule covers the
+endpoint: then its `normal` and `high` count `expected_ratio` times, and `high` is above `normal` by as much as
+`expected_max` replicas would be; those of the budget are higher by as much. A bill that comes late changes what is
+measured from then on; what was learned stays. Where the price of an endpoint is another one, it is learned anew.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from detectors.account_normals import BUDGET, AccountNormals, AccountNormalsStat
 from detectors.episodes import Reading
 from detectors.ledger import Ledger
 from detectors.normal import NormalState
+from detectors.plans import NOTHING, Plan
 from detectors.rule import FleetRule, Measured
 from detectors.table import Floats
 from schemas.config import Config, RuleSettings
@@ -59,6 +61,13 @@ class State(Struct, array_like=True):
     normals: AccountNormalsState
 
 
+class Series(Struct, array_like=True):
+    """The normal of an endpoint, and the price that its costs were counted with."""
+
+    price_nano: int
+    normal: NormalState
+
+
 class Limit(NamedTuple):
     """What is expected, in dollars per hour; `threshold` may not be exceeded."""
 
@@ -78,20 +87,24 @@ class CostSpike(FleetRule[Settings]):
         super().__init__(config, budget)
         self._minute = -1
         self._normals = AccountNormals(WINDOW_S)
-        self._limits: dict[str, Limit | None] = {}  # by name, while nothing is learned and no hour begins
-        self._hours: tuple[int, int] = (-1, -1)  # since the epoch, in which the ten minutes began and ended
+        self._limits: dict[str, Limit | None] = {}  # by name, while nothing is learned and no ten minutes begin
+        self._looked_us = -1  # the multiple of ten minutes that they are of; -1: they are of one minute alone
+        self._prices: dict[str, int] = {}  # nano-dollars that the costs were counted with, by endpoint with a normal
+        self._is_priced = False  # whether these are known to be the ledger's
         self._floors: dict[str, float] = {}  # nano-dollars per hour below which nothing fires, by name
 
     def reconfigure(self, config: Config) -> None:
         super().reconfigure(config)
         self._floors.clear()
         self._limits.clear()
+        self._is_priced = False
 
     def observe(self, rollup: Rollup, ledger: Ledger, firing: Collection[str]) -> Iterable[Measured]:  # noqa: ARG002
         minute = ledger.now_us // MINUTE_US
         if minute == self._minute:
             return ()
         self._minute = minute
+        self._begin_anew(ledger)
         for end_us in self._normals.ended(ledger.now_us):
             self._learn(end_us, ledger, firing)
         return self._judge(ledger, firing)
@@ -104,21 +117,38 @@ class CostSpike(FleetRule[Settings]):
         self._minute = kept.minute
         self._normals.restore(kept.normals)
 
-    def snapshot_of(self, endpoint: str) -> NormalState | None:
-        return self._normals.snapshot_of(endpoint)
+    def snapshot_of(self, endpoint: str) -> Series | None:
+        normal = self._normals.snapshot_of(endpoint)
+        return None if normal is None else Series(self._prices[endpoint], normal)
 
     def adopt(self, endpoint: str, state: msgspec.Raw) -> None:
-        self._normals.adopt(endpoint, msgspec.msgpack.decode(state, type=NormalState))
+        series = msgspec.msgpack.decode(state, type=Series)
+        self._normals.adopt(endpoint, series.normal)
+        self._prices[endpoint] = series.price_nano
 
     def drop(self, endpoint: str) -> None:
         self._normals.drop(endpoint)
+        self._prices.pop(endpoint, None)
         self._floors.pop(endpoint, None)
         self._limits.pop(endpoint, None)
+
+    def _begin_anew(self, ledger: Ledger) -> None:
+        """A configuration with another price makes the same replicas cost something else, in sum as well."""
+        if self._is_priced:
+            return
+        self._is_priced = True
+        changed = [name for name, price in self._prices.items() if price != ledger.prices.get(name, 0)]
+        for name in changed:
+            self.drop(name)
+            self.changed.add(name)
+        if changed:
+            self._normals.drop(BUDGET)
+            self._limits.clear()
 
     def _learn(self, end_us: int, ledger: Ledger, firing: Collection[str]) -> None:
         """A series begins with the first step that cost something."""
         costs = costs_of(ledger, end_us)
-        planned = self._planned(ledger, end_us - WINDOW_US) | self._planned(ledger, end_us)
+        planned = self._planned(ledger, end_us - WINDOW_US).keys() | self._planned(ledger, end_us).keys()
         unusual = {BUDGET, *planned} if planned else {}
         values = {
             name: to_usd(nano)
@@ -126,6 +156,7 @@ class CostSpike(FleetRule[Settings]):
             if (nano or name in self._normals) and name not in unusual
         }
         self._limits.clear()
+        self._prices |= {n: ledger.prices.get(n, 0) for n in values if n != BUDGET and n not in self._prices}
         self._normals.learn(end_us, values, {BUDGET, *firing} if self.budget in firing else firing)
         self.changed.update(name for name in values if name != BUDGET)
 
@@ -153,13 +184,13 @@ class CostSpike(FleetRule[Settings]):
         return floor
 
     def _look_up(self, names: Collection[str], ledger: Ledger) -> None:
-        """Have the limits of these at hand: they change with what is learned, with the hour, and with plans."""
-        times = (ledger.now_us - WINDOW_US, ledger.now_us)
-        hours = (times[0] // HOUR_US, times[1] // HOUR_US)
-        is_planned = any(self.plans.any_holds(time_us / US) for time_us in times)
-        if is_planned or hours != self._hours:
+        """Have the limits of these at hand: they change with what is learned, with the time, and with plans."""
+        now_us = ledger.now_us
+        is_planned = any(self.plans.any_holds(time_us / US) for time_us in (now_us - WINDOW_US, now_us))
+        look_us = _anchor_us(now_us)
+        if is_planned or look_us != self._looked_us:
             self._limits.clear()
-        self._hours = (-1, -1) if is_planned else hours
+        self._looked_us = -1 if is_planned else look_us
         missing = [name for name in names if name not in self._limits]
         if missing:
             self._limits |= {**dict.fromkeys(missing), **self._limits_of(missing, ledger)}
@@ -170,8 +201,9 @@ class CostSpike(FleetRule[Settings]):
         ratios = np.array([self.settings(_endpoint(name), self.budget).ratio for name in known])
         found: dict[str, Limit] = {}
         for time_us in (ledger.now_us - WINDOW_US, ledger.now_us):
-            normal, more = self._normals.expect(known, time_us), self._more(known, ledger, time_us)
-            expected, high = normal.expected + more, normal.high + more
+            normal, plans = self._normals.expect(known, _anchor_us(time_us)), self._planned(ledger, time_us)
+            more, most = self._more(known, plans, ledger, time_us) if plans else (0.0, 0.0)
+            expected, high = normal.expected + more, normal.high + more + most
             limits = np.maximum(ratios * expected, high)
             rows = zip(known, normal.warm, expected.tolist(), high.tolist(), limits.tolist(), strict=True)
             for name, is_warm, *numbers in rows:
@@ -180,21 +212,27 @@ class CostSpike(FleetRule[Settings]):
                     found[name] = limit
         return found
 
-    def _more(self, names: Sequence[str], ledger: Ledger, time_us: int) -> Floats:
-        """By how much schedules raise what is normal for each of these at a time."""
-        planned = self._planned(ledger, time_us)
-        known = sorted(name for name in planned if name in self._normals)
-        normal = self._normals.expect(known, time_us).expected.tolist()
-        more = {name: (planned[name] - 1) * expected for name, expected in zip(known, normal, strict=True)}
-        more[BUDGET] = sum(more.values())
-        return np.array([more.get(name, 0.0) for name in names])
+    def _more(
+        self, names: Sequence[str], plans: Mapping[str, Plan], ledger: Ledger, time_us: int
+    ) -> tuple[Floats, Floats]:
+        """By how much plans raise what is normal for each of these; and, on top of it, the end of what is."""
+        planned = sorted(name for name in plans if name in self._normals)
+        normal = self._normals.expect(planned, _anchor_us(time_us)).expected.tolist()
+        more, most = dict[str, float](), dict[str, float]()
+        for name, expected in zip(planned, normal, strict=True):
+            plan, price = plans[name], ledger.prices.get(name, 0)
+            more[name] = (plan.ratio - 1) * expected
+            most[name] = max(0.0, _at_most(plan, price) - plan.ratio * expected)
+        for raised in (more, most):
+            raised[BUDGET] = sum(raised.values())
+        return np.array([more.get(name, 0.0) for name in names]), np.array([most.get(name, 0.0) for name in names])
 
-    def _planned(self, ledger: Ledger, time_us: int) -> dict[str, float]:
-        """How many times its normal each endpoint may be, of which that is planned."""
+    def _planned(self, ledger: Ledger, time_us: int) -> dict[str, Plan]:
+        """What is planned for each endpoint for which anything is."""
         if not self.plans.any_holds(time_us / US):
             return {}
-        ratios = ((name, self.plans.at(name, time_us / US).ratio) for name in ledger.accounts)
-        return {name: ratio for name, ratio in ratios if ratio > 1}
+        plans = ((name, self.plans.at(name, time_us / US)) for name in ledger.accounts)
+        return {name: plan for name, plan in plans if plan != NOTHING}
 
     def _reading(self, name: str, costs: Costs, limit: Limit | None, ledger: Ledger) -> Reading:
         """Without a limit, and where nothing is judged any more, it is calm."""
@@ -258,9 +296,19 @@ def costs_of(ledger: Ledger, end_us: int) -> dict[str, int]:
     return costs
 
 
+def _anchor_us(time_us: int) -> int:
+    """The last multiple of ten minutes: normals change from minute to minute, and limits are kept for longer."""
+    return time_us // WINDOW_US * WINDOW_US
+
+
 def _hourly(nano: int) -> int:
     """What ten minutes cost, per hour, to a millionth of a dollar: twice a cost is not made more by rounding."""
     return (AN_HOUR * nano + MICRO_NANO // 2) // MICRO_NANO * MICRO_NANO
+
+
+def _at_most(plan: Plan, price_nano: int) -> float:
+    """Dollars per hour of the replicas that are planned."""
+    return to_usd((plan.expected_max or 0) * price_nano)
 
 
 def spent(account: Account, start_us: int, end_us: int, price_nano: int) -> int:

@@ -8,7 +8,7 @@ the next one, ten minutes at most; time of which nothing is known, or in which n
 least 80 % of the window must, and its first twelfth in part: nothing is judged in its first 55 minutes.
 
 The value is low when it fires, so the score is threshold / mean (at most 100), and the episode is calm when the mean is
-at or above threshold / `resolve_below`. `info`, a warning when the mean is below half of the threshold.
+at or above threshold / `resolve_below`, or 1. `info`, a warning when the mean is below half of the threshold.
 
 What is wasted is what would not be paid at 80 % utilization, the level at which Hugging Face adds a replica:
 
@@ -99,7 +99,7 @@ class LowUtilization(HistoryRule[Settings, Usage]):
             value=use.mean or 0.0,
             threshold=threshold,
             severity=Severity.WARNING if score > WARNING else Severity.INFO,
-            low=use.mean is None or use.mean >= threshold / settings.resolve_below,
+            low=use.mean is None or use.mean >= min(1.0, threshold / settings.resolve_below),
             score=score,
             evidence=lambda: self._evidence(endpoint, use, report),
         )

@@ -141,6 +141,7 @@ class RegionalCost(FleetRule[Settings]):
 
     rule: ClassVar = "regional_cost"
     unit: ClassVar = "%"
+    set_in: ClassVar = ("budgets",)  # its subjects are models and regions
     Settings: ClassVar = Settings
 
     def __init__(self, config: Config, budget: str) -> None:

@@ -10,6 +10,7 @@ import msgspec
 
 from actions.wording import usd, what_was_done
 from schemas.outputs import Command, Finding
+from streams.courses import Turn
 from streams.demo.incidents import Outcome
 from streams.demo.script import (
     LAB_BUDGET,
@@ -93,8 +94,8 @@ def cued(cue: Cue, at_s: float) -> Said:
     return Said("script", cue.text, {"text": cue.text}, at_s)
 
 
-def found(finding: Finding, at_s: float | None) -> Said:
-    text = f"{short(finding.id)}  {of_finding(finding)}"
+def found(finding: Finding, at_s: float | None, turn: Turn | None = None) -> Said:
+    text = f"{short(finding.id)}  {of_finding(finding, turn)}"
     return Said("finding", text, {"finding": msgspec.to_builtins(finding)}, at_s)
 
 

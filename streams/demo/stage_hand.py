@@ -7,8 +7,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from schemas.outputs import Command, Finding, Status
+from schemas.outputs import Command, Finding
 from schemas.units import US
+from streams.courses import Courses, Turn
 from streams.demo import messages
 from streams.demo.board import Board
 from streams.demo.incidents import Incidents
@@ -46,7 +47,7 @@ class StageHand:
         self._cues: list[Cue] = []
         self._began_us: int | None = None
         self._seen: set[str] = set()
-        self._worst: dict[str, int] = {}  # episode -> the rank of its severity
+        self._courses = Courses()
         self.sent = 0
 
     @property
@@ -94,12 +95,6 @@ class StageHand:
             events += cue.play(self._fleet)
         return events
 
-    def _is_news(self, finding: Finding) -> bool:
-        """Whether it is more than another minute of the same."""
-        worst = self._worst.get(finding.episode, -1)
-        self._worst[finding.episode] = max(worst, finding.severity.rank)
-        return finding.status is not Status.UPDATE or finding.severity.rank > worst
-
     async def _listen(self, listener: Listener) -> None:
         for output, logged_ms in await listener.poll():
             if output.id in self._seen:
@@ -112,8 +107,9 @@ class StageHand:
         if isinstance(output, Finding):
             self._incidents.note_finding(output)
             self._board.note_finding(output)
-            if self._is_news(output):
-                self._view.say(messages.found(output, at_s))
+            turn = self._courses.take(output)
+            if turn is not Turn.GOES_ON:
+                self._view.say(messages.found(output, at_s, turn))
         else:
             self._incidents.note_command(output, logged_ms)
             self._board.note_command(output)

@@ -90,6 +90,11 @@ def _source(source: str | None, config: Config, timeout: str) -> Source:
 def _found(source: Source, prefix: str) -> Case:
     search = Search(prefix)
     read = source.each(search.take)
+    if isinstance(source, FileSource) and not search.has_words:
+        raise UnknownId(
+            f"{source.name} holds no finding, command or alert; expected one object of JSON a line,"
+            " as `tidegate replay -o json` prints them"
+        )
     named = _only(prefix, search.found, f"{read:,} records of {source.name}")
     trail = Trail(named.episode)
     source.each(trail.take)

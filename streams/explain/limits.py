@@ -37,6 +37,13 @@ class Specification(NamedTuple):
         return set(_WORD.findall(" ".join(_FORMULA.findall(self.exactly))))
 
 
+class Passed(NamedTuple):
+    """A step of a ladder: what it is made of, and its amount in the unit of the finding."""
+
+    limit: str
+    amount: float
+
+
 def specification(rule: str) -> Specification:
     known = RULES.get(rule)
     text = None if known is None else sys.modules[known.__module__].__doc__
@@ -49,11 +56,26 @@ def limit(finding: Finding, settings: Sequence[Setting], facts: Sequence[Setting
     names = specification(finding.rule).names
     told = [(one.name, _amount(one.value, finding.unit)) for one in (*settings, *facts) if one.name in names]
     own = [(name, amount) for name, amount in told if amount is not None]
-    daily = next((one.value for one in facts if one.name == "daily_usd"), None)
-    for text, value in _candidates(finding, own, daily):
+    for text, value in _candidates(finding, own, _daily(facts)):
         if isclose(value, finding.threshold, rel_tol=_CLOSE):
             return text
     return None
+
+
+def passed(finding: Finding, settings: Sequence[Setting], facts: Sequence[Setting]) -> Passed | None:
+    """The step of the day's amount that gave the severity, if it is not the threshold; None where they disagree."""
+    daily = _daily(facts)
+    if daily is None or limit(finding, settings, facts) is None:
+        return None
+    for one in settings:
+        amount = _amount(one.value, finding.unit)
+        if one.name == finding.severity and amount is not None and amount * daily > finding.threshold:
+            return Passed(f"{one.name} x daily_usd", amount * daily)
+    return None
+
+
+def _daily(facts: Sequence[Setting]) -> float | None:
+    return next((one.value for one in facts if one.name == "daily_usd"), None)
 
 
 def _candidates(finding: Finding, own: Sequence[tuple[str, float]], daily: float | None) -> Iterator[tuple[str, float]]:

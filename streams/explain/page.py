@@ -109,8 +109,7 @@ def _seen(finding: Finding) -> Iterator[RenderableType]:
 def _expected(expected: Expected) -> Iterator[RenderableType]:
     if expected.rule_says:
         yield _line(f"The rule: {expected.rule_says}")
-    of_what = "" if expected.limit is None else f" = {expected.limit}"
-    yield _line(f"The limit: {_measure(expected.threshold, expected.unit)}{of_what}")
+    yield _line(f"The limit: {_limit(expected)}")
     if expected.normal is not None:
         yield _line(f"The learned normal at that moment, in {expected.unit}:")
         known = {_OF_NORMAL.get(name, name): _brief(value) for name, value in expected.normal.items()}
@@ -120,8 +119,17 @@ def _expected(expected: Expected) -> Iterator[RenderableType]:
     else:
         yield _line("Nothing is learned: the limit is fixed.")
     if expected.specification:
-        yield _line("What exactly fires:")
+        yield _line("The rule, with its default numbers; yours are below:")
         yield Padding(_line(_prose(expected.specification)), (0, 0, 0, INDENT))
+
+
+def _limit(expected: Expected) -> str:
+    """Of a ladder the step that was passed, then the first one."""
+    of_what = "" if expected.limit is None else f" = {expected.limit}"
+    first = f"{_measure(expected.threshold, expected.unit)}{of_what}"
+    if expected.step is None:
+        return first
+    return f"{_measure(expected.step.amount, expected.unit)} = {expected.step.limit}; the first step: {first}"
 
 
 def _configured(configured: Configured, expected: Expected | None) -> Iterator[RenderableType]:

@@ -9,7 +9,7 @@ from msgspec import Struct
 from schemas.config import Config
 from schemas.outputs import Alert, Command, Finding
 from streams.explain.decision import Policy, Ruling, policy_of, ruling
-from streams.explain.limits import limit, specification
+from streams.explain.limits import Passed, limit, passed, specification
 from streams.explain.search import Kind, Named, Trail, Word, kind_of, sentence, when
 from streams.explain.settings import Setting, Values, subject_of
 from streams.origins import Origins
@@ -33,7 +33,8 @@ class Expected(Struct, frozen=True):
     """Why the value was not what it should be: the rule in its own words, the model, and the limit.
 
     `normal` is the learned model at that moment: level, season, noise, expected, low, high, steps and visits.
-    `limit` says what the threshold is made of, such as `ratio x normal`.
+    `limit` says what the threshold is made of, such as `ratio x normal`; `step` which one of a ladder was passed, if
+    that is not the threshold, which is the first.
     """
 
     rule_says: str
@@ -43,6 +44,7 @@ class Expected(Struct, frozen=True):
     threshold: float
     unit: str
     limit: str | None
+    step: Passed | None
 
 
 class Configured(Struct, frozen=True):
@@ -131,6 +133,7 @@ def _expected(finding: Finding, values: Values) -> Expected:
     subject = subject_of(finding, values.config)
     spec = specification(finding.rule)
     normal = finding.evidence.get("normal")
+    settings, facts = values.of_rule(subject), values.of_subject(subject)
     return Expected(
         rule_says=spec.says,
         specification=spec.exactly,
@@ -138,7 +141,8 @@ def _expected(finding: Finding, values: Values) -> Expected:
         normal=normal if isinstance(normal, dict) else None,
         threshold=finding.threshold,
         unit=finding.unit,
-        limit=limit(finding, values.of_rule(subject), values.of_subject(subject)),
+        limit=limit(finding, settings, facts),
+        step=passed(finding, settings, facts),
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from actions.wording import usd
 from schemas.outputs import Action, Cost
 from streams.explain.decision import Policy, Ruling
 from streams.explain.settings import Setting
 from streams.narration import short
+
+_A: Final = {Action.THROTTLE: "a throttle", Action.OVERFLOW: "an overflow", Action.SHUTDOWN: "a shutdown"}
 
 
 def ruled(ruling: Ruling, policy: Policy | None = None) -> dict[str, str]:
@@ -85,5 +88,5 @@ def _ended(ruling: Ruling) -> str:
         return ""
     if ruling.ended is None:
         return "not as far as was read: the end of the episode restores it, or its expiry"
-    how = "restored" if ruling.ended.action is Action.RESTORE else f"a {ruling.ended.action.value} took its place"
+    how = "restored" if ruling.ended.action is Action.RESTORE else f"{_A[ruling.ended.action]} took its place"
     return f"{ruling.ended.at}, {how}: command {short(ruling.ended.id)}, {ruling.ended.reason}"

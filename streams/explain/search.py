@@ -32,14 +32,19 @@ class Named(NamedTuple):
 
 
 class Search:
-    """Everything whose id begins with a prefix; `take` is given each record."""
+    """Everything whose id begins with a prefix; `take` is given each record.
+
+    `has_words`: whether any of them was a finding, a command or an alert at all.
+    """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
         self._bytes = f'"{prefix}'.encode()
         self.found: dict[str, Named] = {}
+        self.has_words = False
 
     def take(self, record: bytes) -> None:
+        self.has_words = self.has_words or decoded(record) is not None
         if self._bytes not in record:
             return
         word = decoded(record)

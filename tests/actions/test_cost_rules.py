@@ -60,7 +60,7 @@ def test_a_cost_spike_is_told_in_dollars() -> None:
     """Of an endpoint, and of a budget."""
     rest = "costs $90.00 per hour (the last 10 minutes), normal is $20.20, the limit is $43.20 per hour"
     assert what_is_wrong(finding("cost_spike", "acme/a", "acme/a", 90.0, SPIKE)) == f"acme/a {rest}"
-    assert what_is_wrong(finding("cost_spike", "all", None, 90.0, {})) == f"Budget all {rest}"
+    assert what_is_wrong(finding("cost_spike", "all", None, 90.0, {})) == f"cost_spike on all: it {rest}"
 
 
 def test_a_rise_is_told_with_what_a_thousand_cost_before_and_now() -> None:

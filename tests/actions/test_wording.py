@@ -33,7 +33,7 @@ def test_a_finding_is_one_sentence_with_its_numbers() -> None:
 def test_a_budget_speaks_of_money() -> None:
     """Spent, allowed, and what it costs now."""
     assert what_is_wrong(spend(0, [("acme/a", 30, 2.0)])) == (
-        "Budget all: $60.00 spent in the last 60 minutes, the allowance is $50.00 per hour; "
+        "hourly_spend on all: $60.00 spent in the last 60 minutes, the allowance is $50.00 per hour; "
         "it now costs $60.00 per hour"
     )
 
@@ -69,14 +69,14 @@ def test_a_budget_says_what_is_missing() -> None:
         {"what": "prices", "age_s": 8_640_000, "allowed_s": 7_776_000, "endpoints_total": 3},
     ]
     assert what_is_wrong(gap(None, 600, reasons=reasons)) == (
-        "Budget all: no request of any endpoint for 10 min; 1,200 could be relied on meanwhile; "
+        "telemetry_gap on all: no request of any endpoint for 10 min; 1,200 could be relied on meanwhile; "
         "no report of replicas for 6 min 40 s, allowed are 5 min; "
         "the newest bill ends 2 d 2 h ago, allowed are 1 d 12 h; "
         "the oldest price is from 100 d ago, allowed are 90 d; of 3 endpoints they are too old"
     )
     nothings: tuple[dict[str, Any], ...] = ({"reasons": []}, {}, {"reasons": "?"})
     for nothing in nothings:
-        assert what_is_wrong(gap(None, 0, **nothing)) == "Budget all: what was missing has come"
+        assert what_is_wrong(gap(None, 0, **nothing)) == "telemetry_gap on all: what was missing has come"
 
 
 QUEUE: Final = {"least": 15, "deepest": 41, "last": 20, "for_s": 30}
@@ -118,7 +118,7 @@ def test_what_waits_is_slow_or_fails_is_told_in_its_own_words(
 def test_a_day_is_told_as_a_share_of_its_amount() -> None:
     """Spent, of how much, and what it costs now."""
     assert what_is_wrong(daily(0, [("acme/a", 40, 2.0)])) == (
-        "Budget all: $2,412.00 spent since midnight, 201 % of $1,200.00 a day; it now costs $80.00 per hour"
+        "daily_spend on all: $2,412.00 spent since midnight, 201 % of $1,200.00 a day; it now costs $80.00 per hour"
     )
 
 
@@ -127,14 +127,14 @@ def test_a_day_says_when_it_gets_worse() -> None:
     steps = {"critical": None, "error": "2026-11-22T19:41:06.250000Z"}
     found = daily(0, [], evidence={"daily_usd": 1200.0, "rate_usd_per_hour": 80.0, "next_steps": steps}, value=1441.0)
     assert what_is_wrong(found) == (
-        "Budget all: $1,441.00 spent since midnight, 120.08 % of $1,200.00 a day; "
+        "daily_spend on all: $1,441.00 spent since midnight, 120.08 % of $1,200.00 a day; "
         "at $80.00 per hour it will be error at 2026-11-22 19:41:06 UTC"
     )
 
 
 def test_a_day_without_evidence_is_still_a_sentence() -> None:
     """What nobody told is left out."""
-    assert what_is_wrong(daily(0, [], evidence={})) == "Budget all: $2,412.00 spent since midnight"
+    assert what_is_wrong(daily(0, [], evidence={})) == "daily_spend on all: $2,412.00 spent since midnight"
 
 
 def test_a_command_that_was_sent_is_told_from_one_that_was_not() -> None:
@@ -191,6 +191,9 @@ def test_a_thrash_says_its_pace_and_its_price_and_what_would_be_cheaper() -> Non
     )
     measured = THRASH | {"usd_per_day_high": 288.0, "warm_usd_per_day": None}
     assert told("scale_thrash", 144, 50, measured).endswith("limit 50; that costs $288.00 per day")
+    dear = told("scale_thrash", 144, 50, THRASH | {"warm_usd_per_day": 288.0})
+    assert dear.endswith("that costs $288.00 to $720.00 per day; one replica kept warm costs $288.00 per day")
+    assert "changed direction 1 time in the last" in told("scale_thrash", 24, 50, THRASH | {"changes": 1})
     assert told("scale_thrash", 144, 50, {}) == "scale_thrash on acme/a: a pace of 144 a day, limit 50"
 
 

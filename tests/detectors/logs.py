@@ -147,7 +147,9 @@ class Shell:
     def apply(self, records: Sequence[Entry]) -> None:
         self.out += self.stage.apply(records).outgoing
 
-    def restart(self) -> None:
+    def restart(self, config: Config | None = None) -> None:
+        """The new one may have another configuration."""
+        self._config = self._config if config is None else config
         self.facts.update((subject, state) for subject, state in self.stage.changed() if state is not None)
         position = self.stage.position()
         self.stage = stage_of(self._topic, self._config)

@@ -12,7 +12,19 @@ from schemas.config import Budget, Config, Endpoint, Schedule, Seconds
 from schemas.outputs import Bill, Finding, Rollup, Severity, Status
 from schemas.topics import BILLING, ROLLUPS
 from schemas.units import HOUR_US, US
-from tests.detectors.logs import ENDPOINT, START_S, Entry, findings, numbered, rollup, settings, stage_of, told
+from tests.detectors.logs import (
+    ENDPOINT,
+    START_S,
+    Entry,
+    Shell,
+    findings,
+    numbered,
+    of_endpoint,
+    rollup,
+    settings,
+    stage_of,
+    told,
+)
 
 HOUR_S = 3600
 WARM_S = 11 * HOUR_S
@@ -129,6 +141,39 @@ def test_what_is_planned_is_no_spike_and_teaches_nothing() -> None:
     assert late[0].baseline is not None
     assert late[0].baseline < 2.1
     assert len(opened([*steady(2), *spike(40)], planned)) == 2, "more than was planned"
+
+
+def test_a_plan_of_replicas_alone_is_a_plan() -> None:
+    """So many are no spike, of the endpoint or of its budget, which has another one, and teach nothing; more are."""
+    plan = Schedule(cron="0 21 * * *", for_=Seconds(7200), endpoints=(ENDPOINT,), expected_max=20)
+    planned = structs.replace(settings(), schedules=(plan,))
+    before = [*steady(2), *steady(2, endpoint="acme/other", end=WARM_S + 4 * HOUR_S)]
+    launch = [*spike(20, length=7200), *spike(2, WARM_S + 7200, 3600)]
+    assert len(opened([*before, *launch])) == 2
+    assert opened([*before, *launch], planned) == []
+    late = opened([*before, *launch, *spike(20, WARM_S + 10_800)], planned)
+    assert [one.subject for one in late] == [ENDPOINT, "all"]
+    assert late[0].baseline == pytest.approx(2.0, abs=0.1)
+    assert {one.subject for one in opened([*before, *spike(40)], planned)} == {"all", ENDPOINT}
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_where_a_price_is_corrected_costs_are_learned_anew(*, is_restarted: bool) -> None:
+    """Three times the price is no spike; nor does it end a spike's being one ten hours later."""
+    config = of_endpoint(settings(), price_usd_per_hour=3.0)
+    late = WARM_S + 11 * HOUR_S
+    log = merged(steady(2, end=late), spike(9, late), steady(2, end=late, endpoint="acme/other"))
+    half = next(place for place, one in enumerate(log) if one.timestamp >= (START_S + WARM_S) * 1000)
+    shell = Shell(ROLLUPS, settings())
+    shell.apply(log[:half])
+    if is_restarted:
+        shell.restart(config)
+    else:
+        shell.stage.reconfigure(config)
+    spikes = [one for one in findings(shell.stage, log[half:]) if one.rule == "cost_spike"]
+    assert [one.subject for one in spikes if one.status is Status.OPEN] == [ENDPOINT, "all"]
+    assert spikes[0].at > "2026-11-23T08"
+    assert spikes[0].baseline == pytest.approx(6.0)
 
 
 def test_an_endpoint_of_two_budgets_is_the_subject_of_one() -> None:

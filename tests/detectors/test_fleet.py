@@ -135,6 +135,24 @@ def test_an_endpoint_that_leaves_the_budget_takes_its_episode_with_it() -> None:
     assert statuses(fold.apply(scaled(5, 9))) == [(ENDPOINT, Status.OPEN)]
 
 
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_an_episode_ends_when_another_budget_becomes_the_first_to_cover_its_endpoint(*, is_restarted: bool) -> None:
+    """Whose rules find it from then on: here nothing would be measured of it, and nobody would hear of its end."""
+    fold = BudgetFold(toy_settings(), [], [Toy])
+    (opened,) = fold.apply(scaled(0, 9))
+    config = toy_settings(first=(ENDPOINT,), all=("acme/*",))
+    if is_restarted:
+        fold = restarted(fold, config)
+    else:
+        fold.reconfigure(config)
+    (ended,) = fold.apply(scaled(5, 9))
+    assert (ended.episode, ended.status, ended.at > opened.at) == (opened.episode, Status.RESOLVED, True)
+    assert fold.apply(scaled(6, 9)) == []
+    assert statuses(fold.apply(scaled(7, 9, budget="first"))) == [(ENDPOINT, Status.OPEN)]
+    (kept,) = [state for key, state in fold.changed().items() if isinstance(state, RulesState) and key.budget == "all"]
+    assert kept.kept.episodes == {}
+
+
 def test_the_wall_clock_speaks_through_the_log() -> None:
     """What it says is a roll-up: the clock of money stays, and one that is repeated says nothing."""
     config = toy_settings()

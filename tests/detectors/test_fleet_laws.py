@@ -61,9 +61,9 @@ class Writer:
         self.log: list[tuple[int, Entry]] = []
         self._seq: dict[tuple[str, int], int] = {}
 
-    def write(self, step: int, source: str, partition: int, **fields: object) -> None:
+    def write(self, step: int, source: str, partition: int, minute: int = 0, **fields: object) -> None:
         seq = self._seq[source, partition] = self._seq.get((source, partition), -1) + 1
-        time_us = (START_S + step * STEP_S) * US
+        time_us = (START_S + step * STEP_S + 60 * minute) * US
         rollup = structs.replace(Rollup("all", source, partition, seq, time_us), **fields)
         self.log.append((len(self.log), told(rollup)))
 
@@ -140,3 +140,24 @@ def test_where_the_endpoints_of_a_budget_stand_in_the_state_does_not_matter(phas
         again.restore(position, order)
         outputs.append(again.apply(log[half:]).outgoing)
     assert outputs[0] == outputs[1]
+
+
+def by_the_hour(hour: int) -> int:
+    """Up until noon and down again, so that no hour is like the next."""
+    return 1 + min(hour % 24, 24 - hour % 24)
+
+
+def test_what_is_normal_is_the_same_for_one_that_begins_within_the_hour() -> None:
+    """Normals change from minute to minute; a limit must not tell when it was first looked up."""
+    writer, days = Writer(), 3 * 24 * 3600 // STEP_S
+    for step in range(days):
+        writer.write(step, SCALING, 0, endpoint=ENDPOINTS[0], replicas=by_the_hour(step * STEP_S // 3600))
+    warm = len(writer.log)
+    for minute in range(240):
+        replicas = by_the_hour(minute // 60) * (4 if minute >= 150 else 1)
+        writer.write(days, SCALING, 0, minute, endpoint=ENDPOINTS[0], replicas=replicas)
+    log = numbered([entry for _, entry in writer.log])
+    whole = ran(ROLLUPS, configuration(), log, [])
+    pieces = ran(ROLLUPS, configuration(), log, [Cut(end, restart=True) for end in range(warm, len(log), 7)])
+    assert {one.rule for one in findings(stage_of(ROLLUPS, configuration()), log)} >= {"cost_spike"}
+    assert pieces.out == whole.out

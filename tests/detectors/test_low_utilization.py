@@ -108,6 +108,14 @@ def test_it_ends_when_the_mean_is_well_above() -> None:
     assert last.score < 1
 
 
+def test_it_can_end_whatever_the_threshold_is() -> None:
+    """More than all there is to do nobody can do: 0.9 / 0.8 would never be reached."""
+    log = [*idle(0, 7200, 0.5), *idle(7200, 4 * HOUR_S, 1.0)]
+    found = of_scaling("low_utilization", log, settings(low_utilization=Settings(threshold=0.9)))
+    assert [one.status for one in found if one.status is not Status.UPDATE] == [Status.OPEN, Status.RESOLVED]
+    assert found[-1].value == pytest.approx(1.0)
+
+
 def test_it_does_not_end_just_above_the_threshold() -> None:
     """11 % neither fires nor calms."""
     found = of_scaling("low_utilization", [*idle(0, 7200, 0.09), *idle(7200, 5 * HOUR_S, 0.11)])

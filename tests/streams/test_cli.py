@@ -55,7 +55,7 @@ def invoke(*arguments: str) -> Result:
         ((), ["demo", "run", "replay", "check", "topics", "explain", "version"]),
         (("demo",), ["Kafka", "--kafka", "HOST:PORT", "--seed", "--output", "Exits with 0 only if"]),
         (("run",), ["--config", "TIDEGATE_CONFIG", "SIGTERM", "SIGHUP", "/metrics", "/-/ready"]),
-        (("replay",), ["--requests", "--scaling", "--billing", "--strict", "NDJSON", "CSV", "standard input"]),
+        (("replay",), ["--requests", "--scaling", "--billing", "--strict", "--all", "NDJSON", "CSV", "standard input"]),
         (("check",), ["--config", "--output", "each problem with its line", "no network"]),
         (("topics",), ["create"]),
         (("topics", "create"), ["--partitions", "--replication", "left as it is"]),

@@ -171,6 +171,8 @@ MISTAKES = [
     ("endpoints: {a: {rules: {request_surge: {ratio: 1}}}}", "expected a number above 1, got 1"),
     ("defaults: {rules: {request_surge: {window: 0s}}}", "defaults.rules.request_surge.window: expected"),
     ("budgets: {all: {endpoints: [a]}}", "budgets.all.daily_usd: is required: a number above 0"),
+    ("budgets: {acme/a: {daily_usd: 1, endpoints: [a]}}", "'acme/a' could be an endpoint"),
+    ("endpoints: {a: {}}\nbudgets: {a: {daily_usd: 1, endpoints: [a]}}", "'a' could be an endpoint"),
     ("budgets: {all: {daily_usd: 1}}", "budgets.all.endpoints: is required: a list"),
     ("budgets: {all: {daily_usd: 1, endpoints: []}}", "expected a list of at least 1, got 0"),
     ("budgets: {all: {daily_usd: 1, endpoints: a}}", "expected a list, got a single value"),
@@ -256,6 +258,21 @@ DOUBTS = [
         "endpoints.a.actions.request_surge: there is nowhere to overflow to",
     ),
     ("actions: {telemetry_gap: shutdown}", "actions.telemetry_gap: has no effect"),
+    (
+        "endpoints: {a: {rules: {hourly_spend: {for: 2m}}}}",
+        (
+            "endpoints.a.rules.hourly_spend: has no effect here: hourly_spend is about budgets; "
+            "set it under budgets.<name>.rules or rules"
+        ),
+    ),
+    ("defaults: {rules: {hourly_spend: {for: 2m}}}", "defaults.rules.hourly_spend: has no effect here"),
+    (
+        "defaults: {price_usd_per_hour: 1}\nbudgets: {b: {daily_usd: 1, endpoints: [a], rules: {latency: {}}}}",
+        (
+            "budgets.b.rules.latency: has no effect here: latency is about endpoints; "
+            "set it under endpoints.<name>.rules, defaults.rules or rules"
+        ),
+    ),
     ("endpoints: {a: {actions: {telemetry_gap: throttle}}}", "endpoints.a.actions.telemetry_gap: has no effect"),
     ("actions: {regional_cost: shutdown}", "actions.regional_cost: has no effect: moving an endpoint is not"),
     ("actions: {regional_cost: {critical: shutdown}}", "actions.regional_cost: has no effect"),
@@ -280,6 +297,22 @@ def test_a_doubt_is_a_warning(file: File, text: str, message: str) -> None:
     assert file.load(text)
     assert [problem.severity for problem in file.check(text)] == ["warning"]
     assert message in str(file.check(text)[0])
+
+
+@pytest.mark.parametrize("rule", sorted(detectors.RULES))
+def test_settings_are_warned_of_exactly_where_their_rule_does_not_look(tmp_path: Path, rule: str) -> None:
+    """Of the rules as shipped: where there is no warning, somebody asks."""
+    about = {"hourly_spend": "b", "daily_spend": "b", "regional_cost": "b"}
+    about |= dict.fromkeys(("cost_spike", "cost_per_request", "telemetry_gap"), "ab")
+    path = tmp_path / "tidegate.yaml"
+    own = f"{{{rule}: {{resolve_below: 0.5}}}}"
+    path.write_text(
+        f"defaults: {{price_usd_per_hour: 1}}\nendpoints: {{a: {{rules: {own}}}}}\n"
+        f"budgets: {{b: {{daily_usd: 1, endpoints: [a], rules: {own}}}}}\n"
+    )
+    warned = {str(problem).split(": ")[2] for problem in check(path, detectors.SETTINGS, {})}
+    places = {"a": f"endpoints.a.rules.{rule}", "b": f"budgets.b.rules.{rule}"}
+    assert warned == {path for name, path in places.items() if name not in about.get(rule, "a")}
 
 
 @pytest.mark.parametrize("rule", ["latency", "regional_cost", "telemetry_gap"])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from actions import ActionFold
 from schemas.units import from_rfc3339
-from streams.narration import sentence
-from tests.actions.findings import commands, settings, surge
+from streams.courses import Turn
+from streams.narration import of_finding, sentence
+from tests.actions.findings import commands, later, settings, surge
 
 
 def test_a_name_writes_nothing_but_its_line() -> None:
@@ -23,3 +24,23 @@ def test_a_line_names_what_it_tells_of() -> None:
     assert sentence(command).startswith(
         f"{command.issued_at}  command  {command.id[:8]}  Command sent: throttle acme/a"
     )
+
+
+def test_a_rise_of_severity_does_not_look_like_an_update() -> None:
+    """It is the news; the finding alone cannot say so."""
+    update = later(surge("acme/a", 0), 60)
+    told = of_finding(update).removeprefix("critical, goes on: ")
+    assert of_finding(update, Turn.GOES_ON) == f"critical, goes on: {told}"
+    assert of_finding(update, Turn.RISES) == f"now critical: {told}"
+
+
+def test_a_renewal_does_not_look_like_a_new_command() -> None:
+    """The brake is on already."""
+    fold, opened = ActionFold(settings()), surge("acme/a", 0)
+    (sent,) = commands(fold.apply(opened, from_rfc3339(opened.at)))
+    update = later(opened, 450)
+    (renewed,) = commands(fold.apply(update, from_rfc3339(update.at)))
+    assert renewed.restores == sent.id
+    told = sentence(sent).partition("  Command sent: ")[2]
+    assert told
+    assert sentence(renewed).endswith(f"  {renewed.id[:8]}  Renewed: {told}")

@@ -173,8 +173,25 @@ def test_json_is_one_object_a_line_of_the_same_bytes(config: Config, tmp_path: P
     told = [encode(v) for v in replayed(config, files) if not isinstance(v, Alert)]
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == told
-    table = run(tmp_path, *options(files))
+    table = run(tmp_path, *options(files), "--all")
     assert len(table.stdout.splitlines()) == len(told)
+
+
+def test_a_table_has_what_is_new_and_says_what_is_left_open(config: Config, tmp_path: Path) -> None:
+    """Of `--all` every line but those of an update that is no rise, and those of renewals."""
+    counts = [(s, 40 if s >= 300 else 2) for s in range(0, 1200, 15)]
+    rows = [{"endpoint": "acme/bert", "time": T0 + s, "ready_replicas": n, "target_replicas": n} for s, n in counts]
+    files = saved(tmp_path, requests=requests(), scaling=rows)
+    still, every = run(tmp_path, *options(files)), run(tmp_path, *options(files), "--all")
+    lines = every.stdout.decode().splitlines()
+    repeated = [line for line in lines if ", goes on: " in line or "  Renewed: " in line]
+    assert any(", goes on: " in line for line in repeated)
+    assert any("  Renewed: " in line for line in repeated)
+    assert still.stdout.decode().splitlines() == [line for line in lines if line not in repeated]
+    words = [word for word in replayed(config, files) if isinstance(word, Finding)]
+    left = len({word.episode for word in words} - {word.episode for word in words if word.status == "resolved"})
+    assert left == 1
+    assert "tidegate: 1 episode is still open" in still.stderr.decode().splitlines()
 
 
 def test_standard_input_is_a_file_like_any_other(tmp_path: Path) -> None:
@@ -215,6 +232,42 @@ def test_strict_makes_a_bad_line_a_failure(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert b"20 events read" in done.stderr
     assert run(tmp_path, *options(saved(tmp_path, requests=requests(20))), "--strict").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"endpoint":"a","time":1,"latency_ms":3}\n{"endpoint":"a","time":2,"\x7f":1}\n', "latency_ms, \\x7f"),
+        ("endpoint,time,latency_ms,\x7f\na,1,3,\na,2,,1\n", "latency_ms, \\x7f"),
+        ('{"endpoint":"a","time":1,"status":200}\n{"specversion":"1.0"}\n[]\nx\n', None),
+        ("endpoint,time,status\na,1,200\n", None),
+    ],
+)
+def test_fields_that_no_event_has_are_named_once(tmp_path: Path, content: str, told: str | None) -> None:
+    """`latency_ms` is no `duration_s`: the rule that reads it would stay silent, and nobody know why."""
+    (tmp_path / "log").write_text(content)
+    done = run(tmp_path, "--requests", "log")
+    lines = [line for line in done.stderr.decode().splitlines() if "ignored" in line]
+    assert lines == ([f"log: ignored: {told}"] if told else [])
+
+
+def test_of_many_fields_that_no_event_has_ten_are_named(tmp_path: Path) -> None:
+    """A mistake of structure is no wall of text."""
+    row = {"endpoint": "a", "time": 1, **{f"x{n}": n for n in range(2000)}}
+    (tmp_path / "log").write_text(json.dumps(row))
+    told = run(tmp_path, "--requests", "log").stderr.decode().splitlines()
+    assert told[0] == f"log: ignored: {', '.join(f'x{n}' for n in range(10))} and 1,990 more"
+
+
+@pytest.mark.parametrize(("is_in_order", "warned"), [(True, False), (False, True)])
+def test_a_file_that_is_out_of_order_is_told(tmp_path: Path, is_in_order: bool, warned: bool) -> None:  # noqa: FBT001
+    """Newest first, as many an export is: almost all events are late."""
+    rows = requests(100)
+    files = saved(tmp_path, requests=rows if is_in_order else rows[::-1])
+    done = run(tmp_path, *options(files))
+    asked = [line for line in done.stderr.decode().splitlines() if line.endswith("are the files in order of time?")]
+    assert [line.split(":")[0] for line in asked] == list(files.values())[:warned]
+    assert not asked or " of 100 events were late: " in asked[0]
 
 
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"{}\n", b'{"endpoint":1}\n{"endpoint":'])

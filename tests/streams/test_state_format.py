@@ -47,7 +47,7 @@ RULE_STATES: Final[dict[str, Any]] = {
 # of a fleet rule: what belongs to the budget, and to one endpoint
 FLEET_STATES: Final[dict[str, tuple[Any, Any]]] = {
     "cost_per_request": (cost_per_request.State, cost_per_request.Kept),
-    "cost_spike": (cost_spike.State, NormalState),
+    "cost_spike": (cost_spike.State, cost_spike.Series),
     "regional_cost": (regional_cost.State, regional_cost.Kept),
     "telemetry_gap": (telemetry_gap.State, FlowState),
 }
@@ -72,7 +72,7 @@ KNOWN: Final = {
     REQUESTS: (3, "75e2028729e0"),
     SCALING: (3, "51fb33e837ff"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (3, "9a4896f8d9f4"),
+    ROLLUPS: (3, "f035ab11bc06"),
     FINDINGS: (2, "b8a7ff55d890"),
 }
 

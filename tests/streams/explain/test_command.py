@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from msgspec import structs
 from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
 from actions import ActionFold
 from actions.wording import figure
 from detectors import SETTINGS
-from schemas.outputs import Alert, Command, Finding
+from schemas.outputs import Alert, Command, Finding, Severity
 from schemas.topics import ALERTS, COMMANDS, FINDINGS
 from schemas.units import from_rfc3339
 from streams import broker, configuration, topics
 from streams.cli import app
 from streams.stages import encode
-from tests.actions.findings import later, resolved, spend, surge
+from tests.actions.findings import finding, later, resolved, spend, surge
 from tests.streams.explain.test_search import played
 from tests.streams.test_replay import billing, replayed, requests, saved, scaling
 
@@ -179,6 +180,21 @@ def test_what_nothing_has_is_unknown(folder: Folder) -> None:
     assert f"{len(folder.words)} records of {folder.log}" in told
 
 
+@pytest.mark.parametrize("content", ["", CONFIG, '{"endpoint": "acme/bert", "time": 1}\n', "[]\nnull\n"])
+def test_a_file_of_something_else_is_told_apart_from_an_unknown_id(
+    folder: Folder, tmp_path: Path, content: str
+) -> None:
+    """A log of events, a table for people, nothing at all: what was expected is said, and records are not counted."""
+    log = tmp_path / "other"
+    log.write_text(content)
+    done = folder.run("123456789", "--from", str(log))
+    assert getattr(done.exception, "exit_code", 0) == 1
+    assert str(done.exception) == (
+        f"{log} holds no finding, command or alert; expected one object of JSON a line,"
+        " as `tidegate replay -o json` prints them"
+    )
+
+
 def test_what_several_have_is_ambiguous(folder: Folder, tmp_path: Path) -> None:
     """All of them are listed."""
     word = json.loads(encode(folder.finding("request_surge")))
@@ -219,6 +235,19 @@ def test_without_the_finding_the_commands_still_speak(folder: Folder, tmp_path: 
     assert done.exit_code == 0
     assert "its findings are not there any more" in done.stdout
     assert any(line.startswith("what Command sent: throttle") for line in section(done.stdout, "What was decided"))
+
+
+def test_the_rule_is_told_with_its_default_numbers_as_such(tmp_path: Path) -> None:
+    """It says 120 % whatever the settings are; the limit is the step that was passed, of the settings."""
+    config, log = tmp_path / "own.yaml", tmp_path / "day.ndjson"
+    config.write_text("budgets:\n  all: {daily_usd: 100, endpoints: ['*'], rules: {daily_spend: {warning: 1.1}}}\n")
+    found = finding("daily_spend", "all", None, 0, severity=Severity.ERROR, value=155.0, threshold=110.0)
+    log.write_bytes(encode(structs.replace(found, unit="USD", baseline=None)) + b"\n")
+    done = CliRunner().invoke(app, ["explain", found.id, "--from", str(log), "-c", str(config)], env={"COLUMNS": "250"})
+    expected = section(done.stdout, "What was expected")
+    assert expected[1] == "The limit: 150 USD = error x daily_usd; the first step: 110 USD = warning x daily_usd"
+    assert "The rule, with its default numbers; yours are below:" in expected
+    assert "warning spend > 120 % of daily_usd" in expected
 
 
 @pytest.mark.parametrize("columns", [20, 40, 80, 200])

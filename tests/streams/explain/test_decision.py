@@ -196,3 +196,19 @@ def test_money_and_expiry_are_told(load: Load) -> None:
     assert ruled(told)["money"] == "saves $80.00 per hour"
     expected = "2026-11-23T09:15:00.000000Z unless it is renewed, safety.expires_after: 15m"
     assert ruled(told)["expires"].startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("action", "how"),
+    [
+        (Action.RESTORE, "restored"),
+        (Action.THROTTLE, "a throttle took its place"),
+        (Action.OVERFLOW, "an overflow took its place"),
+        (Action.SHUTDOWN, "a shutdown took its place"),
+    ],
+)
+def test_what_ended_a_command_is_named(load: Load, action: Action, how: str) -> None:
+    """With the id and the reason of the one that did."""
+    later = command(action=action)
+    told = ruled(ruling(command(), later, None, load(FILE)))["ended"]
+    assert told == f"{later.issued_at}, {how}: command {later.id[:8]}, {later.reason}"

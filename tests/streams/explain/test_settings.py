@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from msgspec import structs
 
 from detectors import SETTINGS
 from detectors.rule import FleetRule, RequestRule
@@ -13,7 +14,7 @@ from schemas.config import Budget, Config, Seconds
 from schemas.outputs import Severity
 from streams import configuration
 from streams.explain import settings
-from streams.explain.limits import _amount, limit, specification
+from streams.explain.limits import Passed, _amount, limit, passed, specification
 from streams.explain.settings import Setting, Subject, Values, plain, subject_of
 from streams.origins import NO_FILE
 from tests.actions.findings import finding, runaway, spend, surge
@@ -182,6 +183,32 @@ def test_every_rule_says_what_is_wrong_and_when_it_fires(rule: str) -> None:
     spec = specification(rule)
     assert spec.says
     assert spec.names
+
+
+@pytest.mark.parametrize(
+    ("severity", "threshold", "expected"),
+    [
+        (Severity.WARNING, 288.0, None),
+        (Severity.ERROR, 288.0, Passed("error x daily_usd", 360.0)),
+        (Severity.CRITICAL, 288.0, Passed("critical x daily_usd", 480.0)),
+        (Severity.CRITICAL, 300.0, None),
+    ],
+)
+def test_the_step_that_was_passed_is_that_of_the_severity(
+    values: Values, severity: Severity, threshold: float, expected: Passed | None
+) -> None:
+    """Of 240 dollars a day. Where the first step is not that of the configuration, nothing is guessed."""
+    found = finding("daily_spend", "all", None, 0, severity=severity, value=500.0, threshold=threshold)
+    found = structs.replace(found, unit="USD", baseline=None)
+    subject = subject_of(found, values.config)
+    assert passed(found, values.of_rule(subject), values.of_subject(subject)) == expected
+
+
+def test_a_rule_over_endpoints_has_no_steps(values: Values) -> None:
+    """Their severities are named as those of a ladder, which does not make them one."""
+    found = runaway("acme/bert", 0, threshold=4.0)
+    subject = subject_of(found, values.config)
+    assert passed(found, values.of_rule(subject), values.of_subject(subject)) is None
 
 
 @pytest.mark.parametrize(
