@@ -262,14 +262,14 @@ def test_a_night_after_an_accepted_day_is_no_new_level() -> None:
 
 
 def test_an_hour_that_was_seen_on_weekends_alone_leaves_something_to_expect() -> None:
-    """Where the level is six nothing says zero: what the weekend does at that hour is not taken off it whole."""
+    """Nights that were busy on the weekend and are not on Monday: what the day takes off is more than there is."""
     normal, step_s = LearnedNormal(600.0), 600.0
     for step in range(2 * 144, 4 * 144):
-        normal.update(step * step_s, 0.5 if 8 <= step // 6 % 24 < 18 else 6.0)
+        normal.update(step * step_s, 60.0 if step // 6 % 24 < 8 else 6.0)
     for step in range(4 * 144, 4 * 144 + 8 * 6):
-        normal.update(step * step_s, 6.0)
+        normal.update(step * step_s, 10.0)
     for hour in range(8, 18):
-        assert normal.expect((4 * 24 + hour + 0.5) * HOUR_S).expected > 0.2
+        assert 1.0 < normal.expect((4 * 24 + hour + 0.5) * HOUR_S).expected < 10.0
 
 
 def test_a_snapshot_within_a_long_episode_changes_nothing() -> None:

@@ -166,7 +166,7 @@ def test_an_endpoint_that_sleeps_when_a_launch_begins_is_a_part_of_it() -> None:
     (found,) = [one for one in findings(stage(REQUESTS, config), log) if one.rule == "request_surge"]
     evidence = found.evidence
     assert evidence["planned_ratio"] == 3.0
-    assert found.threshold >= evidence["high_rps"] >= 2.9 * evidence["normal"]["high_rps"]
+    assert round(found.threshold, 6) >= evidence["high_rps"] >= 2.9 * evidence["normal"]["high_rps"]
     whole = outputs(REQUESTS, config, log, [])
     for cut in range(1400, len(log), 97):
         assert outputs(REQUESTS, config, log, [Cut(cut, restart=True)]) == whole
