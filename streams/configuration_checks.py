@@ -171,7 +171,9 @@ def _budgets(config: Config, report: Report) -> None:
     prices = {name: config.endpoint(name).price_usd_per_hour for name in config.endpoints}
     for name, budget in config.budgets.items():
         if "/" in name or name in config.endpoints:
-            message = f"'{name}' could be an endpoint, and findings of both have one id; the name of a budget has no '/'"
+            message = (
+                f"'{name}' could be an endpoint, and findings of both have one id; the name of a budget has no '/'"
+            )
             report.error(("budgets", name), message)
         covered = [endpoint for endpoint in prices if budget.covers(endpoint)]
         for endpoint in [endpoint for endpoint in covered if prices[endpoint] is None]:

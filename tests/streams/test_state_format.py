@@ -72,7 +72,7 @@ KNOWN: Final = {
     REQUESTS: (3, "75e2028729e0"),
     SCALING: (3, "51fb33e837ff"),
     BILLING: (1, "6781d02d4d68"),
-    ROLLUPS: (3, "9a4896f8d9f4"),
+    ROLLUPS: (3, "f035ab11bc06"),
     FINDINGS: (2, "b8a7ff55d890"),
 }
 
