@@ -132,13 +132,13 @@ def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
     Files are NDJSON (one event a line, the fields of the topics) or CSV (the
     same names in its first line), in order of time; `-` is standard input.
     Findings and commands are printed in event order, with the modes of the
-    configuration; nothing is sent anywhere. A table has what is new: episodes that
-    open, get worse or end, and commands; [bold]--all[/bold] adds each minute's updates and the
-    renewals of commands, and so does JSON. A line that cannot be read is
-    reported on stderr with its number, counted and skipped; so is what no event of
-    the kind has, by name, and a file that is out of order. Exits with 1 if no
-    event could be read. For one partition of a topic, findings are those of the
-    worker, byte for byte.
+    configuration; nothing is sent anywhere. A table has what is new: episodes
+    that open, get worse or end, and commands; [bold]--all[/bold] adds each minute's
+    updates and the renewals of commands; JSON has them always. A line that cannot
+    be read is reported on stderr with its number, counted and skipped. Fields that
+    no event has are named there, and a file that is out of order. Exits with 1 if
+    no event could be read. For one partition of a topic, findings are those of
+    the worker, byte for byte.
     """
     named = {REQUESTS: requests, SCALING: scaling, BILLING: billing}
     files = {topic: name for topic, name in named.items() if name is not None}
