@@ -7,13 +7,12 @@ than none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from actions import evidence, policy
 from actions.brakes import Claim
 from actions.wording import what_is_wrong
-from schemas.config import Config, Provider
+from schemas.config import Config, Provider, matches
 from schemas.outputs import Action, Cost, Finding
 
 Parameters = dict[str, Any]
@@ -51,11 +50,7 @@ def claim(finding: Finding, endpoint: str, demand: tuple[Action, Parameters], co
 
 def overflow_to(endpoint: str, config: Config) -> Provider | None:
     """The cheapest provider that takes the endpoint; equally cheap ones by name."""
-    fitting = [
-        provider
-        for provider in config.overflow.providers
-        if any(fnmatchcase(endpoint, pattern) for pattern in provider.endpoints)
-    ]
+    fitting = [provider for provider in config.overflow.providers if matches(endpoint, provider.endpoints)]
     return min(fitting, key=lambda provider: (provider.price_usd_per_hour, provider.name), default=None)
 
 

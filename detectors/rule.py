@@ -52,6 +52,12 @@ class Rule(ABC, Generic[S]):
         """Take a new configuration."""
         self.config, self.plans = config, Plans(config.schedules)
 
+    @classmethod
+    def shared(cls, config: Config) -> S:
+        """What holds for every endpoint; the rule's own defaults where the configuration knows nothing of it."""
+        settings = config.rule(cls.rule)
+        return settings if isinstance(settings, cls.Settings) else cls.Settings()  # type: ignore[return-value]
+
     def settings(self, endpoint: str | None = None, budget: str | None = None) -> S:
         """What the configuration says of this rule for an endpoint or for a budget."""
         return self.config.rule(self.rule, endpoint, budget)  # type: ignore[return-value]

@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 from detectors.rollup import Ring
 from detectors.rule import RequestRule
 from detectors.steps import Cells, StepRing
-from detectors.table import Flags, Ints, Table
+from detectors.table import NOBODY, Flags, Ints, Table
 from schemas.config import Config, RuleSettings
 from schemas.outputs import Severity
 
 FIRES: Final = 2  # the least level that does
 CRITICAL: Final = 3
-NOBODY: Final = np.zeros(0, dtype=np.int64)
 
 S = TypeVar("S", bound=RuleSettings)
 Levels = NDArray[np.int8]

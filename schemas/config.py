@@ -6,7 +6,7 @@ How a rule is tuned is the rule's own affair: each detector brings `Settings`, a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -88,6 +88,11 @@ Pattern = Annotated[str, Meta(min_length=1)]
 Lasting = Annotated[Seconds, Meta(extra={"gt": 0})]
 Lateness = Annotated[Seconds, Meta(extra={"ge": 1, "le": 60, "multiple_of": 1})]
 Silence = Annotated[Seconds, Meta(extra={"ge": 7200})]  # no rule looks back further than two hours of silence
+
+
+def matches(endpoint: str, patterns: Iterable[str]) -> bool:
+    """Whether any of the patterns (`*`, `?`, `[a-z]`) is the endpoint's."""
+    return any(fnmatchcase(endpoint, pattern) for pattern in patterns)
 
 
 class Section(Struct, frozen=True, kw_only=True):
@@ -188,7 +193,7 @@ class Budget(Section, frozen=True):
     rules: Mapping[str, RuleSettings] = field(default_factory=dict)
 
     def covers(self, endpoint: str) -> bool:
-        return any(fnmatchcase(endpoint, pattern) for pattern in self.endpoints)
+        return matches(endpoint, self.endpoints)
 
 
 class Schedule(Section, frozen=True, rename={"for_": "for"}):
@@ -206,7 +211,7 @@ class Schedule(Section, frozen=True, rename={"for_": "for"}):
     timezone: str = "UTC"
 
     def covers(self, endpoint: str) -> bool:
-        return any(fnmatchcase(endpoint, pattern) for pattern in self.endpoints)
+        return matches(endpoint, self.endpoints)
 
 
 class Provider(Section, frozen=True):
@@ -235,7 +240,7 @@ class Safety(Section, frozen=True):
     protected: tuple[Pattern, ...] = ()
 
     def protects(self, endpoint: str) -> bool:
-        return any(fnmatchcase(endpoint, pattern) for pattern in self.protected)
+        return matches(endpoint, self.protected)
 
 
 DEFAULT_ENDPOINT = Endpoint(critical=False, expected_max=10, mode=None)
@@ -309,4 +314,5 @@ __all__ = [
     "Section",
     "Security",
     "Severity",
+    "matches",
 ]

@@ -58,8 +58,7 @@ class ErrorRate(WindowRule[Settings]):
 
     @classmethod
     def memory_s(cls, config: Config) -> int:
-        settings = config.rule(cls.rule)
-        return int(settings.window) if isinstance(settings, Settings) else int(Settings().window)
+        return int(cls.shared(config).window)
 
     def configured(self, endpoint: str) -> tuple[Any, ...]:
         settings = self.settings(endpoint)

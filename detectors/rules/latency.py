@@ -70,8 +70,7 @@ class Latency(WindowRule[Settings]):
 
     @classmethod
     def memory_s(cls, config: Config) -> int:
-        settings = config.rule(cls.rule)
-        return int(settings.window) if isinstance(settings, Settings) else int(Settings().window)
+        return int(cls.shared(config).window)
 
     def configured(self, endpoint: str) -> tuple[Any, ...]:
         settings = self.settings(endpoint)

@@ -48,7 +48,7 @@ class QueueDepth(WindowRule[Settings]):
 
     @classmethod
     def memory_s(cls, config: Config) -> int:
-        return 2 * _for_s(config)  # the first second of `for` may have the depth of one as long ago
+        return 2 * int(cls.shared(config).for_)  # the first second of `for` may have the depth of one as long ago
 
     def configured(self, endpoint: str) -> tuple[Any, ...]:
         settings = self.settings(endpoint)
@@ -101,11 +101,6 @@ class QueueDepth(WindowRule[Settings]):
         held = np.take_along_axis(reports, np.maximum(reported, 0), axis=0) - 1
         depths: Ints = np.where(second - reported < for_s, held, 0)[-for_s:]
         return depths
-
-
-def _for_s(config: Config) -> int:
-    settings = config.rule(QueueDepth.rule)
-    return int(settings.for_) if isinstance(settings, Settings) else int(Settings().for_)
 
 
 def _levels(rows: Rows, depths: Ints) -> Levels:

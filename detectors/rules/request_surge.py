@@ -29,7 +29,7 @@ from detectors.normal_bank import NormalBank
 from detectors.plans import NOTHING
 from detectors.rollup import COUNT, RequestColumns, Ring
 from detectors.rule import Crossing, RequestRule
-from detectors.table import Flags, Floats, Ints, Table
+from detectors.table import NOBODY, Flags, Floats, Ints, Table
 from schemas.config import Config, RuleSettings, Seconds
 from schemas.outputs import Severity
 
@@ -77,8 +77,7 @@ class RequestSurge(RequestRule[Settings]):
 
     @classmethod
     def reach_s(cls, config: Config) -> int:
-        settings = config.rule(cls.rule)
-        return int(settings.window) if isinstance(settings, Settings) else int(Settings().window)
+        return int(cls.shared(config).window)
 
     @classmethod
     def step_s(cls, config: Config) -> int:
@@ -122,15 +121,16 @@ class RequestSurge(RequestRule[Settings]):
 
     def close(self, second: int, silent: Flags) -> Ints:
         self._closed = self.ring.window(second, self.window_s)
-        learning = np.zeros(0, dtype=np.int64)
         if (second + 1) % self.window_s == 0:
             idle = self._table.rows["idle"]
             idle[:] = np.where(self._closed > 0, 0, np.where(idle < 0, -1, idle + 1))
             learning = np.flatnonzero((idle >= 0) & (idle <= IDLE_S // self.window_s))
             ordinary, replanned = self._plan(second + 1)
             self._learn(learning, second + 1, silent[learning], ordinary[learning])
-            self._set_thresholds(np.union1d(learning, replanned))
-        return learning
+            changed = np.union1d(learning, replanned) if len(replanned) else learning
+            self._set_thresholds(changed)
+            return changed
+        return NOBODY
 
     def _learn(self, learning: Ints, second: int, silent: Flags, ordinary: Flags) -> None:
         counts = self._closed[learning].astype(float)
@@ -149,7 +149,7 @@ class RequestSurge(RequestRule[Settings]):
         times = [second - self.window_s, second, second + ahead_s]
         holds = any(map(self.plans.any_holds, times))
         if not holds and not self._is_planned:
-            return ordinary, np.zeros(0, dtype=np.int64)
+            return ordinary, NOBODY
         self._is_planned = holds
         plans = [[self.plans.at(endpoint, time_s) for time_s in times] for endpoint in self._names]
         ordinary[:] = [all(plan == NOTHING for plan in several) for several in plans]

@@ -161,15 +161,18 @@ def test_an_endpoint_that_sleeps_when_a_launch_begins_is_a_part_of_it() -> None:
     config = planned(launch(begin))
     log = [request(second, 10) for second in range(1200)]
     log += [request(second, 1, "acme/awake") for second in range(1200, begin + 900, 5)]
-    log += [request(second, 80) for second in range(begin + 900, begin + 960)]
+    log += [request(second, 300) for second in range(begin + 900, begin + 960)]
     log = numbered(log)
-    (found,) = [one for one in findings(stage(REQUESTS, config), log) if one.rule == "request_surge"]
+    found, *_ = [one for one in findings(stage(REQUESTS, config), log) if one.rule == "request_surge"]
     evidence = found.evidence
     assert evidence["planned_ratio"] == 3.0
     assert round(found.threshold, 6) >= evidence["high_rps"] >= 2.9 * evidence["normal"]["high_rps"]
     whole = outputs(REQUESTS, config, log, [])
     for cut in range(1400, len(log), 97):
         assert outputs(REQUESTS, config, log, [Cut(cut, restart=True)]) == whole
+    for cut in range(len(log) - 61, len(log) - 50):
+        twice = [Cut(2200, restart=True), Cut(cut, restart=True)]  # asleep before the launch, and as it bursts
+        assert outputs(REQUESTS, config, log, twice) == whole
 
 
 def test_a_launch_that_plans_replicas_alone_teaches_nothing_either() -> None:
