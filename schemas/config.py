@@ -5,98 +5,30 @@ How a rule is tuned is the rule's own affair: each detector brings `Settings`, a
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal
-from fnmatch import fnmatchcase
-from typing import Annotated, Any, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Literal
 
-from msgspec import Meta, Struct, field, structs
+from msgspec import Meta, field, structs
 
+from schemas.executors import AnyExecutor
 from schemas.outputs import Action, Mode, Severity
+from schemas.receivers import Alerting, AnyReceiver
+from schemas.section import (
+    Amount,
+    Lasting,
+    Lateness,
+    Pattern,
+    Port,
+    Price,
+    Seconds,
+    Secret,
+    Section,
+    Share,
+    Silence,
+    matches,
+)
 from schemas.topics import Place
-
-_UNITS: Final = {
-    "d": Decimal(86400),
-    "h": Decimal(3600),
-    "m": Decimal(60),
-    "s": Decimal(1),
-    "ms": Decimal("0.001"),
-}
-_DURATION: Final = re.compile("".join(rf"(?:(?P<{unit}>\d+(?:\.\d+)?){unit})?" for unit in _UNITS), re.ASCII)
-
-
-class Seconds(float):
-    """A length of time; written as a number of seconds or as `500ms`, `30s`, `5m`, `1h`, `2d`, `1h30m`."""
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read what `text` writes, largest unit first, each unit once. Raises ValueError.
-
-        >>> Seconds.parse("1h30m")
-        5400.0
-        """
-        found = _DURATION.fullmatch(text)
-        if not text or found is None:
-            raise ValueError(f"expected a duration such as 1h30m, got {text!r}")
-        amounts = found.groupdict()
-        return cls(sum(Decimal(amounts[unit]) * size for unit, size in _UNITS.items() if amounts[unit]))
-
-    @property
-    def text(self) -> str:
-        """The shortest way to write it: `1h30m`.
-
-        >>> Seconds(90.5).text
-        '1m30.5s'
-        """
-        rest = Decimal(repr(float(self)))
-        if 0 < rest < 1:
-            return f"{(rest * 1000).normalize():f}ms"
-        words = []
-        for unit in ("d", "h", "m"):
-            amount, rest = divmod(rest, _UNITS[unit])
-            words += [f"{amount:f}{unit}"] if amount else []
-        words += [f"{rest.normalize():f}s"] if rest or not words else []
-        return "".join(words)
-
-
-class Secret(str):
-    """A value that appears in no log, error, repr or metric."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'<secret>'"
-
-    __str__ = __repr__
-
-    def __format__(self, spec: str) -> str:
-        return format(repr(self), spec)
-
-    def reveal(self) -> str:
-        """The value itself: call it where it is handed over, and nowhere else."""
-        return str.__str__(self)
-
-
-Price = Annotated[float, Meta(ge=0, le=1_000_000)]  # beyond any machine's, and every sum of it is still a number
-Amount = Annotated[float, Meta(gt=0, le=1_000_000_000_000)]
-Share = Annotated[float, Meta(gt=0, le=1)]
-Port = Annotated[int, Meta(ge=0, le=65535)]
-Pattern = Annotated[str, Meta(min_length=1)]
-# msgspec keeps ranges for its own types only: a duration's range travels in `extra`, under the same names
-Lasting = Annotated[Seconds, Meta(extra={"gt": 0})]
-Lateness = Annotated[Seconds, Meta(extra={"ge": 1, "le": 60, "multiple_of": 1})]
-Silence = Annotated[Seconds, Meta(extra={"ge": 7200})]  # no rule looks back further than two hours of silence
-
-
-def matches(endpoint: str, patterns: Iterable[str]) -> bool:
-    """Whether any of the patterns (`*`, `?`, `[a-z]`) is the endpoint's."""
-    return any(fnmatchcase(endpoint, pattern) for pattern in patterns)
-
-
-class Section(Struct, frozen=True, kw_only=True):
-    """One mapping of the configuration file."""
 
 
 class Security(Section, frozen=True):
@@ -177,6 +109,7 @@ class Endpoint(Section, frozen=True):
     price_as_of: date | None = None  # when somebody last looked the price up
     model_gb: Annotated[float, Meta(gt=0, le=100_000)] | None = None  # what a replica loads before it is ready
     region: str | None = None
+    team: Pattern | None = None  # a label of its alerts, to route by
     model: Pattern | None = None  # endpoints of one model are compared with each other
     legal: tuple[Pattern, ...] | None = None  # regions where it may run; none are named: anywhere
     mode: Mode | None = None
@@ -228,13 +161,76 @@ class Overflow(Section, frozen=True):
     providers: tuple[Provider, ...] = ()
 
 
+class Policy(Section, frozen=True):
+    """Who must agree: so many different persons, within a time; and what comes of it if they do not answer."""
+
+    persons: Annotated[int, Meta(ge=1, le=10)] = 1
+    within: Lasting = Seconds(600)
+    otherwise: Literal["reject", "issue"] = "reject"
+
+
+class ApprovalRule(Section, frozen=True):
+    """For commands of these rules, actions and endpoints. The first that fits says; where none does, the mode.
+
+    `approve: auto` lets a command go at once; `approve: {persons: 2, within: 10m, otherwise: reject}` makes it wait.
+    """
+
+    rules: tuple[Pattern, ...] = ("*",)
+    actions: tuple[Pattern, ...] = ("*",)
+    endpoints: tuple[Pattern, ...] = ("*",)
+    approve: Literal["auto", "approve"] | Policy = "approve"
+
+    def fits(self, rule: str, action: Action, endpoint: str) -> bool:
+        return matches(rule, self.rules) and matches(action, self.actions) and matches(endpoint, self.endpoints)
+
+
+class Operator(Section, frozen=True):
+    """A person whose orders are heard: their public key (`tidegate keys create`), and whether they may approve."""
+
+    public_key: Pattern
+    approves: bool = True
+
+
+class Signing(Section, frozen=True):
+    """The key that signs commands, in PEM, of the worker alone; and those whose signatures executors take.
+
+    During a rotation `trusted` holds the old and the new one.
+    """
+
+    key: Secret | None = None
+    key_file: str | None = None
+    trusted: tuple[Pattern, ...] = ()
+
+
+class ExternalAlert(Section, frozen=True):
+    """What is done about an alert of another system, by its `alertname`."""
+
+    action: Response = "none"
+    severity: Severity | None = None  # None: the alert's own label
+    max_replicas: Annotated[int, Meta(ge=1)] | None = None
+    max_requests_per_second: Annotated[float, Meta(gt=0)] | None = None
+
+
+class External(Section, frozen=True):
+    """Alerts of Prometheus or Alertmanager that are taken as findings of the rule `external`. Off without a token."""
+
+    token: Secret | None = None
+    token_file: str | None = None
+    endpoint_label: Pattern = "endpoint"
+    alerts: Mapping[str, ExternalAlert] = field(default_factory=dict)
+
+
 class Safety(Section, frozen=True):
     """The limits of what tidegate may do by itself."""
 
     kill_switch: bool = False
     cooldown: Seconds = Seconds(300)  # between two commands for one endpoint
     max_actions_per_hour: Annotated[int, Meta(ge=0)] = 20
+    max_actions_per_endpoint: Annotated[int, Meta(ge=0)] = 6  # in an hour
     max_share_down: Share = 0.25  # of all known endpoints that may be shut down at once
+    max_capacity_down: Share = 0.5  # of all known replicas that may be shut down at once
+    min_replicas: Annotated[int, Meta(ge=1)] = 1  # no throttle caps an endpoint lower
+    poll_interval: Lasting = Seconds(30)  # how often collectors report: part of the worst case that `check` prints
     max_evidence_age: Seconds = Seconds(120)  # a finding older than this when it is read is no ground to act
     expires_after: Seconds = Seconds(900)  # a command that nobody renews ends by itself
     protected: tuple[Pattern, ...] = ()
@@ -261,7 +257,13 @@ class Config(Section, frozen=True):
     actions: Mapping[str, Response | Mapping[Severity, Response]] = field(default_factory=dict)
     overflow: Overflow = Overflow()
     safety: Safety = Safety()
-    receivers: Mapping[str, Any] = field(default_factory=dict)
+    approvals: tuple[ApprovalRule, ...] = ()
+    operators: Mapping[str, Operator] = field(default_factory=dict)
+    signing: Signing = Signing()
+    executors: Mapping[str, AnyExecutor] = field(default_factory=dict)
+    receivers: Mapping[str, AnyReceiver] = field(default_factory=dict)
+    alerting: Alerting = Alerting()
+    external: External = External()
     version: str = ""
 
     def __post_init__(self) -> None:
@@ -289,6 +291,21 @@ class Config(Section, frozen=True):
     def mode_of(self, endpoint: str) -> Mode:
         return self.endpoint(endpoint).mode or self.mode
 
+    def approval_of(self, rule: str, action: Action, endpoint: str) -> Policy | None:
+        """What a command must wait for; None: it does not. What is in shadow waits for nothing."""
+        mode = self.mode_of(endpoint)
+        if mode is Mode.SHADOW:
+            return None
+        fitting = (own.approve for own in self.approvals if own.fits(rule, action, endpoint))
+        chosen = next(fitting, mode.value)
+        if isinstance(chosen, Policy):
+            return chosen
+        return None if chosen == Mode.AUTO.value else Policy()
+
+    def executor_for(self, endpoint: str, action: Action) -> str | None:
+        """The first by name that takes it."""
+        return next((name for name, known in sorted(self.executors.items()) if known.takes(endpoint, action)), None)
+
     def budgets_of(self, endpoint: str) -> tuple[str, ...]:
         return tuple(name for name, budget in self.budgets.items() if budget.covers(endpoint))
 
@@ -296,14 +313,22 @@ class Config(Section, frozen=True):
 __all__ = [
     "DEFAULT_ENDPOINT",
     "Action",
+    "ApprovalRule",
     "Budget",
     "Config",
     "Endpoint",
+    "External",
+    "ExternalAlert",
     "Http",
     "Input",
     "Kafka",
+    "Lasting",
     "Mode",
+    "Operator",
     "Overflow",
+    "Pattern",
+    "Policy",
+    "Price",
     "Provider",
     "Response",
     "RuleSettings",
@@ -314,5 +339,7 @@ __all__ = [
     "Section",
     "Security",
     "Severity",
+    "Share",
+    "Signing",
     "matches",
 ]

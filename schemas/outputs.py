@@ -61,6 +61,8 @@ class Held(StrEnum):
     KILL_SWITCH = "kill_switch"
     EVIDENCE_TOO_OLD = "evidence_too_old"
     PROTECTED = "protected"
+    REFUSED = "refused"
+    TELEMETRY_GAP = "telemetry_gap"
     NO_PROVIDER = "no_provider"
     ALREADY_IN_FORCE = "already_in_force"
     COOLDOWN = "cooldown"
@@ -68,6 +70,40 @@ class Held(StrEnum):
     BLAST_RADIUS = "blast_radius"
     SHADOW = "shadow"
     AWAITING_APPROVAL = "awaiting_approval"
+
+
+class State(StrEnum):
+    """Where a command is in its life. `actions/lifecycle.py` has the table of what may follow what."""
+
+    PROPOSED = "proposed"
+    HELD = "held"
+    AWAITING_APPROVAL = "awaiting_approval"
+    ISSUED = "issued"
+    APPLYING = "applying"  # an executor has read how things were, and begins
+    APPLIED = "applied"
+    VERIFIED = "verified"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    REPLACED = "replaced"
+    RESTORED = "restored"
+    REJECTED = "rejected"
+
+
+class Refusal(StrEnum):
+    """Why an executor does not even try, or what an operator said is not heard. Changes no command's state."""
+
+    UNREADABLE = "unreadable"
+    UNSIGNED = "unsigned"
+    UNKNOWN_KEY = "unknown_key"
+    BAD_SIGNATURE = "bad_signature"
+    WRONG_EXECUTOR = "wrong_executor"
+    HELD = "held"
+    EXPIRED = "expired"
+    REPLAYED = "replayed"
+    FROM_THE_FUTURE = "from_the_future"
+    NOT_ALLOWED = "not_allowed"  # by a person who may not say so
+    UNKNOWN_COMMAND = "unknown_command"
+    TOO_LATE = "too_late"
 
 
 Id = Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
@@ -114,10 +150,19 @@ class Cost(Struct, frozen=True):
     saves_usd_per_hour: float | None = None
 
 
-class Command(Struct, frozen=True):
-    """An instruction to the outside. Executors carry out only mode `auto` (or `approve`, once approved).
+class Approval(Struct, frozen=True):
+    """What a command waits for: so many different persons, until then, and what comes of it if they say nothing."""
 
-    A command that was held back is published too, with the reason in `held`, and then never in mode `auto`.
+    persons: int
+    until: Timestamp
+    otherwise: Literal["reject", "issue"]
+
+
+class Command(Struct, frozen=True):
+    """An instruction to the outside. Executors carry out only what is not `held`, and is signed and meant for them.
+
+    A command that was held back is published too, with the reason in `held`, and then never in mode `auto`. One that
+    awaited approval and got it is published anew, not held, in mode `approve`; `proposal` is the id that it had.
     """
 
     id: Id
@@ -135,7 +180,32 @@ class Command(Struct, frozen=True):
     cost: Cost
     before: dict[str, Any]
     restores: Id | None = None
-    signature: str | None = None
+    executor: str | None = None  # by its name in the configuration; None: none of these takes it
+    approval: Approval | None = None  # of what awaits one
+    proposal: Id | None = None
+    approved_by: tuple[str, ...] = ()
+    signature: str | None = None  # `schemas/signatures.py`; no part of what the id is derived from
+
+
+class Result(Struct, frozen=True):
+    """What became of a command, or why somebody's word about one was not heard (`refusal`; `state` is None then).
+
+    `executor`: who says so; None: the action stage. `before` of an `applying` is how things were, to come back to;
+    `after` is what was read back.
+    """
+
+    id: Id
+    command_id: Id | None
+    state: State | None
+    refusal: Refusal | None
+    endpoint: str | None
+    action: Action | None
+    executor: str | None
+    at: Timestamp
+    reason: str = ""
+    by: tuple[str, ...] = ()  # persons
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
 
 
 class Alert(Struct, frozen=True):
@@ -189,4 +259,4 @@ class Rollup(Struct, frozen=True, omit_defaults=True):
     heard_us: int | None = None
 
 
-Output = Finding | Command | Alert | Rollup
+Output = Finding | Command | Result | Alert | Rollup

@@ -27,8 +27,10 @@ from streams.yaml_lines import YamlError, compose
 Rules = Mapping[str, type[RuleSettings]]
 Layers = Mapping[str, RuleSettings]
 
-# where to connect, listen and notify: no decision depends on it
-_NOT_DECISIVE: Final = ("kafka", "http", "receivers", "version")
+# where to connect, listen and notify, and whose word counts: no finding depends on it
+_NOT_DECISIVE: Final = (
+    "kafka", "http", "operators", "signing", "executors", "receivers", "alerting", "external", "version"
+)  # fmt: skip
 
 
 def load(path: str | Path, rules: Rules, environ: Mapping[str, str]) -> Config:
