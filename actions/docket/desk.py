@@ -93,7 +93,7 @@ class Desk:
     def brake(self, entry: Entry, now_us: int) -> Told:
         """A sound command to throttle, overflow or shut down: what is wanted from now on."""
         command, waiting = entry.command, self.wanted
-        is_chained = self._is_held(command.restores) and self.lift is None
+        is_chained = self._is_held(command.restores)
         if waiting is not None and command.restores in waiting.links:
             is_chained = is_chained or waiting.is_chained
         tell = self._drop_wanted(State.REPLACED, now_us, "a newer command came before it had begun")

@@ -65,7 +65,7 @@ class Simulation:
         self.log: list[tuple[Command, int]] = []
         self.results: list[Result] = []
         self.asked: list[tuple[int, Ask]] = []
-        self._committed = 0
+        self._committed = self._acknowledged = 0
         self.start()
 
     def start(self) -> None:
@@ -91,7 +91,14 @@ class Simulation:
     def tell(self, results: tuple[Result, ...]) -> None:
         self.results += results
 
+    def lose(self) -> None:
+        """The process dies, and what it told last is not acknowledged yet."""
+        del self.results[self._acknowledged :]
+        self.start()
+
     def commit(self) -> None:
+        """Only after what was told is acknowledged."""
+        self._acknowledged = len(self.results)
         self._committed = max(self._committed, self.docket.committable())
 
     def turn(self, endpoint: str) -> Turn:
@@ -112,6 +119,8 @@ class Simulation:
         if fault is Fault.CRASH_BEFORE:
             self.start()
             return
+        if ask.step is Step.APPLY:
+            self._acknowledged = len(self.results)
         self.asked.append((self.now_us, ask))
         answer = BUSY if fault is Fault.REFUSED else self.outside.do(ask)
         if fault is Fault.CRASH_AFTER:
@@ -129,17 +138,19 @@ class Simulation:
             self.read()
             while self.step():
                 pass
-            turns = [self.turn(endpoint) for endpoint in self.docket.endpoints()]
-            waits = [turn.again_us for turn in turns if turn.again_us is not None and not self._in_force()]
+            turns = {endpoint: self.turn(endpoint) for endpoint in self.docket.endpoints()}
+            waits = [t.again_us for name, t in turns.items() if t.again_us is not None and not self._is_at_rest(name)]
             if not waits:
                 return
             self.now_us = max(self.now_us, min(waits))
         raise AssertionError("never settled")
 
-    def _in_force(self) -> bool:
-        """Whether the last thing told leaves nothing to do but to wait for an end."""
-        last = next((r for r in reversed(self.results) if r.state is not None), None)
-        return last is not None and last.state is State.VERIFIED
+    def _is_at_rest(self, endpoint: str) -> bool:
+        """Whether there is nothing to do but to wait for the end of what is in force."""
+        desk = self.docket._desks.get(endpoint)
+        if desk is None or desk.hold is None:
+            return False
+        return desk.hold.state in (State.VERIFIED, State.FAILED) and desk.wanted is None and desk.lift is None
 
     def states(self, command_id: Id) -> list[State]:
         return [r.state for r in self.results if r.command_id == command_id and r.state is not None]

@@ -129,6 +129,34 @@ def test_the_restore_that_follows_an_expiry_is_verified_and_touches_nothing(desk
     assert desk.states(given.id).count(State.RESTORED) == 1
 
 
+def test_what_was_told_to_have_expired_is_undone_before_a_late_renewal_begins(desk: Simulation) -> None:
+    """The process dies between the two, and meanwhile the renewal comes: it begins anew."""
+    given = command()
+    carried_out(desk, given)
+    desk.wait(LIFETIME_S + 6)
+    desk.turn(ENDPOINT)
+    desk.start()
+    carried_out(desk, renewed := renewal(given, desk.now_us))
+    assert desk.outside.writes == [1, 0, 1]
+    assert desk.states(given.id)[-2:] == [State.EXPIRED, State.RESTORED]
+    assert desk.states(renewed.id) == [State.APPLYING, State.APPLIED, State.VERIFIED]
+
+
+def test_nothing_is_applied_when_it_has_ended() -> None:
+    """Attempts end with the command, and what may have been done is undone at once."""
+    desk = Simulation(office(give_up_after_s=2 * LIFETIME_S))
+    given = desk.write(command())
+    desk.read()
+    desk.step()
+    desk.wait(LIFETIME_S - 1)
+    desk.step(Fault.CUT)
+    desk.wait(2)
+    desk.settle()
+    assert desk.too_late() == []
+    assert desk.outside.writes == [1, 0]
+    assert desk.states(given.id) == [State.APPLYING, State.EXPIRED, State.RESTORED]
+
+
 def test_a_weaker_brake_after_a_restore_begins_when_the_first_is_off(desk: Simulation) -> None:
     """Both are read at once, and yet the way back is gone first: a throttle would not wake what is shut down."""
     strong = command(Action.SHUTDOWN, parameters={"level": 2})
