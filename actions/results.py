@@ -1,82 +1,54 @@
-"""Results: what an executor says of a command, with ids that their content gives."""
+"""What the action stage itself writes on `control.results.v1`: what came of a proposal, and of what operators said."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple
 
 import msgspec
 from msgspec import structs
 
-from schemas.outputs import Action, Command, Id, Refusal, Result, State, derive_id
+from schemas.orders import Order
+from schemas.outputs import Command, Refusal, Result, State, derive_id
 from schemas.units import rfc3339
 
-UNSEALED: Final = "0" * 32
+UNSEALED = "0" * 32
 
 
-class Subject(NamedTuple):
-    """Of which command a result speaks; what is not known is None."""
-
-    command_id: Id | None
-    endpoint: str | None = None
-    action: Action | None = None
-
-    @classmethod
-    def of(cls, command: Command) -> Subject:
-        return cls(command.id, command.endpoint, command.action)
-
-
-class Voice(NamedTuple):
-    """Who speaks, and when."""
-
-    executor: str
-    at_us: int
-
-
-class Said(NamedTuple):
-    """What goes with a state: why, how things were, and what was read back."""
-
-    reason: str = ""
-    before: Mapping[str, Any] = {}
-    after: Mapping[str, Any] = {}
-
-
-NO_WORDS: Final = Said()
-
-
-def state_of(subject: Subject, state: State, voice: Voice, said: Said = NO_WORDS) -> Result:
-    """What a command came to."""
+def about(command: Command, state: State, at_us: int, *, reason: str = "", by: tuple[str, ...] = ()) -> Result:
+    """A command has come to a state."""
     return seal(
-        structs.replace(
-            _silent(subject, voice), state=state, reason=said.reason, before=dict(said.before), after=dict(said.after)
+        Result(
+            id=UNSEALED,
+            command_id=command.id,
+            state=state,
+            refusal=None,
+            endpoint=command.endpoint,
+            action=command.action,
+            executor=None,
+            at=rfc3339(at_us),
+            reason=reason,
+            by=by,
         )
     )
 
 
-def refusal_of(subject: Subject, refusal: Refusal, voice: Voice, reason: str = "") -> Result:
-    """Why a command was not even tried."""
-    return seal(structs.replace(_silent(subject, voice), refusal=refusal, reason=reason))
-
-
-def without_state(result: Result, reason: str) -> Result:
-    """The same, as something that is only said and changes no command's state."""
-    return seal(structs.replace(result, state=None, refusal=None, reason=reason))
+def unheard(order: Order, refusal: Refusal, at_us: int, reason: str) -> Result:
+    """Why nothing comes of what an operator said."""
+    return seal(
+        Result(
+            id=UNSEALED,
+            command_id=order.command_id,
+            state=None,
+            refusal=refusal,
+            endpoint=None,
+            action=None,
+            executor=None,
+            at=rfc3339(at_us),
+            reason=f"{order.verb} {order.id[:8]}: {reason}",
+            by=(order.who,),
+        )
+    )
 
 
 def seal(result: Result) -> Result:
     """The result with the id that its content gives."""
     content = msgspec.json.encode(structs.replace(result, id=UNSEALED), order="deterministic")
     return structs.replace(result, id=derive_id("result", content.decode()))
-
-
-def _silent(subject: Subject, voice: Voice) -> Result:
-    return Result(
-        id=UNSEALED,
-        command_id=subject.command_id,
-        state=None,
-        refusal=None,
-        endpoint=subject.endpoint,
-        action=subject.action,
-        executor=voice.executor,
-        at=rfc3339(voice.at_us),
-    )

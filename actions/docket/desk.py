@@ -22,9 +22,9 @@ from actions.docket.office import Office, is_over
 from actions.docket.past import Held, Settled
 from actions.docket.pauses import APPLY_MOST_US, READ_MOST_US, UNDO_MOST_US, Tries
 from actions.docket.standing import NOTHING, Answer, Ask, Entry, Hold, Lift, Step, Told, Turn, Wanted
+from actions.docket.telling import NO_WORDS, Said, Subject, Voice, state_of
 from actions.executors.interface import Plan, Reading, Saved
 from actions.failure import Failure
-from actions.results import NO_WORDS, Said, Subject, Voice, state_of
 from schemas.outputs import Command, Id, Result, State
 from schemas.units import US, from_rfc3339
 

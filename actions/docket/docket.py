@@ -13,7 +13,7 @@ from actions.docket.desk import Desk
 from actions.docket.office import MOST_BEHIND_US, Office, judge, judge_signed
 from actions.docket.past import Past
 from actions.docket.standing import NOTHING, Answer, Ask, Entry, Told, Turn
-from actions.results import Subject, Voice, refusal_of
+from actions.docket.telling import Subject, Voice, refusal_of
 from schemas.outputs import Action, Command, Refusal
 
 
