@@ -41,6 +41,10 @@ class Docket:
         self._desks: dict[str, Desk] = {}
         self._next = 0  # the offset after the last record that was read
 
+    def begin(self, offset: int) -> None:
+        """From where the partition is read."""
+        self._next = offset
+
     def read(self, entry: Entry, logged_us: int, now_us: int) -> Heard:
         """The next command of the log. `logged_us`: when the log took it."""
         self._next = entry.offset + 1
