@@ -20,7 +20,7 @@ from aiokafka.errors import KafkaError
 from actions.docket import Docket, Office
 from actions.executors.interface import Executor
 from schemas.config import Config
-from schemas.outputs import Result
+from schemas.outputs import Result, State
 from schemas.topics import COMMANDS, RESULTS
 from schemas.units import US
 from streams import broker
@@ -197,10 +197,7 @@ class Execution(ConsumerRebalanceListener):
             told = as_rehearsed(result) if self._rehearse else result
             key = None if told.endpoint is None else told.endpoint.encode()
             await self._outbox.send(self._prefix + RESULTS, key, msgspec.json.encode(told))
-            log.info(
-                "told", command=result.command_id, endpoint=result.endpoint, state=result.state, refusal=result.refusal,
-                reason=told.reason,
-            )  # fmt: skip
+            _log(result, told.reason)
 
     def _fail(self, error: BaseException) -> None:
         self._failure = self._failure or error
@@ -226,6 +223,13 @@ class Execution(ConsumerRebalanceListener):
                 await asyncio.wait_for(client.stop(), CLOSE_S)
             except (TimeoutError, KafkaError) as error:
                 log.warning("not closed in order", reason=repr(error))
+
+
+def _log(result: Result, reason: str) -> None:
+    is_bad = result.refusal is not None or result.state is State.FAILED
+    about = {"command": result.command_id, "endpoint": result.endpoint, "reason": reason}
+    say = log.warning if is_bad else log.info
+    say("told", state=result.state, refusal=result.refusal, **about)
 
 
 def wall_clock_us() -> int:
