@@ -79,7 +79,7 @@ class Client:
         retryable = answer.is_server_error or answer.status_code in RETRYABLE
         said = " ".join(answer.text.split())[:QUOTED]
         reason = self._without_secrets(f"{asked}: {answer.status_code} {said}".rstrip())
-        return Failure(reason, retryable, retry_after_s(answer.headers) if retryable else None)
+        return Failure(reason, retryable, retry_after_s(answer.headers) if retryable else None, answer.status_code)
 
     def _without_secrets(self, text: str) -> str:
         for secret in self._site.secrets:
