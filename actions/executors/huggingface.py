@@ -19,7 +19,7 @@ from urllib.parse import quote
 import httpx
 from msgspec import DecodeError
 
-from actions.executors.huggingface_scaling import FAILURES, MAX, MIN, Fields, Seen, State, cap
+from actions.executors.huggingface_scaling import FAILURES, MAX, MIN, Fields, Seen, State, cap, remember_cap
 from actions.executors.interface import Plan, Reading, Saved
 from actions.failure import Failure
 from actions.http import NO_BODY, Body, Client, Site
@@ -47,8 +47,9 @@ class HuggingFaceExecutor:
             return refused
         if command.action is Action.SHUTDOWN:
             return Plan(seen.saved, () if seen.state == State.PAUSED else (f"pause ({seen.ready} replicas ready)",))
-        changes = seen.lowering(cap(command, seen.saved, self._floor))
-        return Plan(seen.saved, tuple(f"{name} {seen.scaling[name]} -> {new}" for name, new in changes.items()))
+        before = remember_cap(command, seen.saved, self._floor)
+        changes = seen.lowering(cap(command, before, self._floor))
+        return Plan(before, tuple(f"{name} {seen.scaling[name]} -> {new}" for name, new in changes.items()))
 
     async def apply(self, command: Command, before: Saved) -> Failure | None:
         seen = await self._read_at_rest(command.endpoint)

@@ -3,13 +3,10 @@
 A throttle caps the replicas: `maxReplica` at the limit, and `minReplica` so that it is no larger. It never raises
 anything, and leaves alone who is paused: nothing runs there, and what a PUT would do to it is documented nowhere.
 
-What is put back is what we changed and what is still as we left it:
-
-- after a throttle, a field that has the value which the throttle gave it;
-- after a shutdown, a field that is lower than it was: a resume may leave both at 1, whatever they were, and a throttle
-  that the shutdown replaced had lowered them. One that is higher was set by a person meanwhile.
-
-Everything else that differs is left as it is, and told (`Seen.kept`).
+What is put back is what we changed and what is still as we left it: a field that has a value which one of our throttles
+gave it; after a shutdown also one that is 0 or 1, since a pause and a resume may set both to that, whatever they were.
+Each plan therefore adds its cap to `before` under a key of its own, and a chain of brakes keeps them all. Everything
+else that differs was set by a person meanwhile: it is left as it is, and told (`Seen.kept`).
 """
 
 from __future__ import annotations
@@ -25,6 +22,8 @@ from schemas.outputs import Action, Command
 
 MIN: Final = "minReplica"
 MAX: Final = "maxReplica"
+CAP: Final = "cap_"  # begins the key of a throttle's cap
+FORGOTTEN: Final = frozenset({0, 1})  # what a pause and a resume may make of the scaling
 Fields = dict[str, int]
 
 
@@ -83,12 +82,13 @@ class Seen:
         """What must be put back for `before` to be again what it was, apart from what is not ours any more."""
         if self.state == State.PAUSED:  # by a person: what is ours was resumed first
             return {}
-        saved = _numbers(before)
-        if command.action is Action.SHUTDOWN:
-            found = {name: was for name, was in saved.items() if self.scaling[name] < was}
-        else:
-            set_by_us = limited(saved, cap(command, before, floor))
-            found = {name: saved[name] for name, ours in set_by_us.items() if self.scaling[name] == ours}
+        ours = _caps(before) | {cap(command, before, floor)} if command.action is Action.THROTTLE else _caps(before)
+        reset = FORGOTTEN if command.action is Action.SHUTDOWN else frozenset()
+        found = {
+            name: was
+            for name, was in _numbers(before).items()
+            if self.scaling[name] < was and self.scaling[name] in ours | reset
+        }
         most = found.get(MAX, self.most)
         return {name: min(was, most) for name, was in found.items() if min(was, most) != self.scaling[name]}
 
@@ -104,13 +104,23 @@ class Seen:
 
 def cap(command: Command, before: Mapping[str, Any], floor: int) -> int:
     """How many replicas a throttle leaves: what it says, else those that were ready: no growth. At least `floor`."""
+    if (planned := before.get(_cap_key(command))) is not None:
+        return int(planned)
     said = command.parameters.get("max_replicas", before["ready_replicas"])
     return max(1, floor, int(said))
 
 
-def limited(saved: Fields, limit: int) -> Fields:
-    """What a cap sets, of what was higher."""
-    return {name: limit for name, was in saved.items() if was > limit}
+def remember_cap(command: Command, saved: dict[str, Any], floor: int) -> dict[str, Any]:
+    """How things were, and the cap that is to come."""
+    return {**saved, _cap_key(command): cap(command, saved, floor)}
+
+
+def _cap_key(command: Command) -> str:
+    return f"{CAP}{command.id}"
+
+
+def _caps(before: Mapping[str, Any]) -> frozenset[int]:
+    return frozenset(number for key, number in before.items() if key.startswith(CAP))
 
 
 def _numbers(before: Mapping[str, Any]) -> Fields:

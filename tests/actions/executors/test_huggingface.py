@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from actions.executors.huggingface import HuggingFaceExecutor
 from actions.executors.interface import Plan, Reading
@@ -321,16 +322,47 @@ def test_a_minimum_that_comes_back_stays_below_a_maximum_that_a_person_set() -> 
     play(scenario, llama(least=3))
 
 
-def test_a_shutdown_does_not_lower_what_a_person_raised() -> None:
-    """Lower than it was may be the resume's doing; higher is not."""
+@pytest.mark.parametrize("most", [5, 12])
+def test_a_shutdown_does_not_touch_what_a_person_set_meanwhile(most: int) -> None:
+    """Neither what they raised nor what they lowered: it is no value of ours, of a pause or of a resume."""
 
     async def scenario(at: Account) -> None:
         before = await applied(at, SHUTDOWN)
-        at.double[LLAMA].update({"maxReplica": 12}, at.clock())
+        at.double[LLAMA].update({"maxReplica": most}, at.clock())
         await at.settle(lambda: at.executor.undo(SHUTDOWN, before))
-        assert scaling(at) == (2, 12)
+        assert scaling(at) == (2, most)
 
     play(scenario, llama(conditions=REMEMBERS))
+
+
+def test_a_chain_of_brakes_comes_back_to_what_was_before_the_first() -> None:
+    """Wherever it broke off: a later brake that never was applied leaves the cap of the one before it."""
+
+    async def scenario(at: Account, *, is_tightened: bool) -> None:
+        before = await applied(at, THROTTLE)
+        tighter = structs.replace(order(Action.THROTTLE, max_replicas=3), id="9" * 32)
+        before = {**(await planned(at, tighter)).before, **before}  # as the desk of `tidegate execute` keeps it
+        if is_tightened:
+            await at.settle(lambda: at.executor.apply(tighter, before))
+            assert scaling(at) == (2, 3)
+        await at.settle(lambda: at.executor.undo(tighter, before))
+        assert scaling(at) == (2, 10)
+
+    for is_tightened in (False, True):
+        play(lambda at, so=is_tightened: scenario(at, is_tightened=so))  # type: ignore[misc]
+
+
+def test_a_renewed_limit_of_requests_takes_back_what_the_first_one_set() -> None:
+    """A renewal is another command, of which no plan was made; how many are ready now is no matter."""
+
+    async def scenario(at: Account) -> None:
+        first = order(Action.THROTTLE, max_requests_per_second=50.0)
+        before = await applied(at, first)
+        renewal = structs.replace(first, id="9" * 32)
+        await at.settle(lambda: at.executor.undo(renewal, {**before, "ready_replicas": 5}))
+        assert scaling(at) == (2, 10)
+
+    play(scenario)
 
 
 def test_a_new_token_is_read_from_its_file_once_the_old_one_is_refused(tmp_path: Path) -> None:
