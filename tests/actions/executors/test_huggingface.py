@@ -157,7 +157,7 @@ def test_it_waits_while_an_endpoint_is_updating() -> None:
         failures = [await at.executor.apply(command, before) for command in (THROTTLE, SHUTDOWN)]
         failures.append(await at.executor.undo(THROTTLE, before))
         assert {(f.retryable, f.retry_after_s) for f in failures if f is not None} == {(True, 5.0)}
-        assert not at.double.applied
+        assert {verb for _, verb in at.double.asked} == {"GET"}
         assert len(await at.settle(lambda: at.executor.apply(THROTTLE, before))) == 4  # 20 s, asked every 5
         assert scaling(at) == (2, 4)
 
@@ -263,6 +263,19 @@ def test_what_runs_already_is_resumed() -> None:
     play(scenario)
 
 
+def test_a_resume_that_is_refused_for_another_reason_is_a_failure() -> None:
+    """Of all that a 400 may mean, one thing is as good as a yes."""
+
+    async def scenario(at: Account) -> None:
+        before = await applied(at, SHUTDOWN)
+        at.double.faults += [None, refusal(400)]
+        failure = await at.executor.undo(SHUTDOWN, before)
+        assert failure is not None
+        assert (failure.retryable, failure.status) == (False, 400)
+
+    play(scenario)
+
+
 def test_who_was_paused_by_hand_stays_paused() -> None:
     """The shutdown has nothing to do, and its undo wakes nobody."""
 
@@ -277,8 +290,20 @@ def test_who_was_paused_by_hand_stays_paused() -> None:
     play(scenario)
 
 
-def test_a_throttle_leaves_alone_who_is_paused() -> None:
-    """Before it or while it holds: nothing runs there, and a PUT might start it."""
+def test_a_throttle_leaves_alone_who_was_paused_before_it() -> None:
+    """Nothing runs there, and a PUT might start it."""
+
+    async def scenario(at: Account) -> None:
+        at.double[LLAMA].pause(at.clock())
+        await applied(at, THROTTLE)
+        assert not at.double.applied
+        assert (await reading(at, THROTTLE)).wrong is None
+
+    play(scenario, llama(conditions=REMEMBERS))
+
+
+def test_a_throttle_leaves_alone_who_is_paused_while_it_holds() -> None:
+    """Its undo wakes nobody, and says what stays as the throttle left it."""
 
     async def scenario(at: Account) -> None:
         before = await applied(at, THROTTLE)
@@ -288,9 +313,22 @@ def test_a_throttle_leaves_alone_who_is_paused() -> None:
             await at.settle(lambda: at.executor.undo(THROTTLE, before))
             await at.settle(lambda: at.executor.apply(THROTTLE, before))
         assert at.double.applied == {(LLAMA, "PUT"): 1}
-        assert (await reading(at, THROTTLE, before)).wrong is None
+        found = await reading(at, THROTTLE, before)
+        assert (found.wrong, found.after["kept"]) == (None, ["maxReplica stays 4, was 10"])
 
     play(scenario, llama(conditions=REMEMBERS))
+
+
+def test_what_a_person_lowered_further_is_left() -> None:
+    """One replica is what a resume may leave, but nothing was resumed."""
+
+    async def scenario(at: Account) -> None:
+        before = await applied(at, THROTTLE)
+        at.double[LLAMA].update({"minReplica": 1, "maxReplica": 1}, at.clock())
+        await at.settle(lambda: at.executor.undo(THROTTLE, before))
+        assert scaling(at) == (1, 1)
+
+    play(scenario)
 
 
 def test_what_a_person_set_meanwhile_is_left_and_told() -> None:
