@@ -30,7 +30,7 @@ from typing import Final, Literal, NamedTuple
 
 from actions import policy
 from schemas.config import Config
-from schemas.executors import AnyExecutor, DryRun, HuggingFace
+from schemas.executors import AnyExecutor, DryRun, HuggingFace, Kubernetes, LiteLLM
 from schemas.outputs import Action, Mode, Severity
 
 Rule = Literal["runaway_replicas", "request_surge", "hourly_spend"]
@@ -167,8 +167,10 @@ class _Reckoning:
         if (why := self._is_held(rule, endpoint)) is not None:
             return why
         executor = config.executors.get(config.executor_for(endpoint, action) or "")
-        if executor is None or isinstance(executor, DryRun):
-            return "no executor takes it" if executor is None else "the executor is a dry run"
+        if executor is None:
+            return "no executor takes it"
+        if (why := _is_unable(executor, rule, action)) is not None:
+            return why
         poll_s, late_s = float(config.safety.poll_interval), float(config.input.lateness)
         asks = config.approval_of(rule, action, endpoint)
         return Wait(
@@ -190,6 +192,20 @@ class _Reckoning:
             "it is critical": rule == SPEND and bool(self._config.endpoint(endpoint).critical),
         }
         return next((why for why, holds in reasons.items() if holds), None)
+
+
+def _is_unable(executor: AnyExecutor, rule: Rule, action: Action) -> str | None:
+    """Why it does not carry out what it takes: a surge is answered with a limit of requests, the rest with a cap."""
+    is_throttle = action is Action.THROTTLE
+    match executor:
+        case DryRun():
+            return "the executor is a dry run"
+        case LiteLLM() if is_throttle and rule != SURGE:
+            return "its executor caps no replicas"
+        case Kubernetes() if is_throttle and rule == SURGE:
+            return "its executor limits no requests"
+        case _:
+            return None
 
 
 def _execute_s(executor: AnyExecutor) -> float:

@@ -16,7 +16,7 @@ from actions.overshoot import HOP_S, RUNAWAY, SPEND, SURGE, Bound, bounds
 from detectors import SETTINGS, ScalingFold, scaling_rules
 from schemas.config import ApprovalRule, Budget, Config, Endpoint, Mode, Policy, Safety, Seconds
 from schemas.events import Scaling
-from schemas.executors import DryRun, HuggingFace, Webhook
+from schemas.executors import DryRun, HuggingFace, Kubernetes, LiteLLM, Webhook
 from schemas.outputs import Action, Command, Finding
 from schemas.units import US
 from streams.simulator.hosting import Conditions, Hosted
@@ -89,6 +89,7 @@ def test_where_nobody_says_how_many_there_can_be_twice_the_expected_are_assumed(
         ({"mode": Mode.SHADOW}, "mode is shadow"),
         ({"executors": {}}, "no executor takes it"),
         ({"executors": {"dry": DryRun()}}, "the executor is a dry run"),
+        ({"executors": {"proxy": LiteLLM()}}, "its executor caps no replicas"),
         ({"safety": Safety(protected=("acme/*",))}, "it is protected"),
         ({"safety": Safety(kill_switch=True)}, "the kill switch is on"),
         ({"actions": {"runaway_replicas": "none"}}, "it only alerts"),
@@ -100,12 +101,27 @@ def test_what_nobody_stops_has_no_bound(fields: dict[str, Any], why: str) -> Non
     assert (found.usd(), found.seconds, found.goes_on) == (None, None, (why,))
 
 
+def test_a_limit_of_requests_is_for_who_can_limit_them() -> None:
+    """A surge is answered with one, which a cluster cannot carry out."""
+    cluster = Kubernetes(workloads={LLAMA: "llm/deployment/llama"})
+    assert bound(config(executors={"cluster": cluster}), SURGE).goes_on == ("its executor limits no requests",)
+    assert bound(config(executors={"cluster": cluster})).goes_on == ()
+    assert bound(config(executors={"proxy": LiteLLM()}), SURGE).goes_on == ()
+
+
+def test_a_rule_that_is_off_stops_nothing_and_says_nothing() -> None:
+    """Neither for an endpoint nor for a budget."""
+    off = {name: settings(enabled=False) for name, settings in SETTINGS.items()}
+    assert bounds(config(rules=off, budgets={"all": Budget(daily_usd=24, endpoints=("*",))}), WINDOW_S) == []
+
+
 def test_a_budget_does_not_stop_what_is_critical() -> None:
-    """The rest of it is counted, and that one told."""
+    """The rest of it is counted, and that one told; its own runaway is stopped all the same."""
     known = Endpoint(expected_max=3, max_replicas=12, price_usd_per_hour=36.0)
     both = {LLAMA: known, "acme/vital": structs.replace(known, critical=True)}
     found = bound(config(endpoints=both, budgets={"all": Budget(daily_usd=24, endpoints=("*",))}), SPEND, "all")
     assert (len(found.stopped), found.goes_on) == (1, ("it is critical",))
+    assert bound(config(endpoints=both), subject="acme/vital").goes_on == ()
 
 
 def test_all_at_once_are_no_more_than_the_hour_allows() -> None:
