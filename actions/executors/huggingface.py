@@ -36,8 +36,8 @@ class HuggingFaceExecutor:
 
     def __init__(self, settings: HuggingFace, floor: int = 1) -> None:
         self._settings, self._floor = settings, floor
-        self._token = settings.token
-        self._clients = [self._client()]  # the newest last; older ones may still be waiting for an answer
+        self._token = settings.token or Secret()
+        self._client = Client(Site(NAME, settings.url, settings.timeout))
 
     async def plan(self, command: Command) -> Plan | Failure:
         seen = await self._read(command.endpoint)
@@ -84,8 +84,7 @@ class HuggingFaceExecutor:
         return Reading(after, self._not_undone(command, back_to, seen))
 
     async def close(self) -> None:
-        for client in self._clients:
-            await client.close()
+        await self._client.close()
 
     def _not_braked(self, command: Command, seen: Seen) -> str | None:
         if command.action is Action.SHUTDOWN:
@@ -144,31 +143,30 @@ class HuggingFaceExecutor:
 
     async def _send(self, method: str, path: str, body: Body = NO_BODY) -> httpx.Response | Failure:
         """Once more if the token was refused and its file has another one by now: they are rotated."""
-        client = self._clients[-1]
-        answer = await client.send(method, path, body)
+        token = self._token
+        answer = await self._client.send(method, path, self._authorized(body))
         if not isinstance(answer, Failure) or answer.status != HTTPStatus.UNAUTHORIZED:
             return answer
-        is_old = client is not self._clients[-1]  # another request has found the new one meanwhile
-        return await self._clients[-1].send(method, path, body) if is_old or self._has_new_token() else answer
+        if token == self._token and not self._has_new_token():  # else another request has found it meanwhile
+            return answer
+        return await self._client.send(method, path, self._authorized(body))
+
+    def _authorized(self, body: Body) -> Body:
+        if not (token := self._token.reveal()):
+            return body
+        return body._replace(headers={"Authorization": f"Bearer {token}"}, secrets=(token,))
 
     def _has_new_token(self) -> bool:
         if self._settings.token_file is None:
             return False
         try:
-            found = Path(self._settings.token_file).read_text("utf-8").rstrip("\r\n")
+            found = Secret(Path(self._settings.token_file).read_text("utf-8").rstrip("\r\n"))
         except (OSError, ValueError):
             return False  # the 401 says enough
-        if not found or (self._token is not None and found == self._token.reveal()):
+        if not found or found == self._token:
             return False
-        self._token = Secret(found)
-        self._clients.append(self._client())
+        self._token = found
         return True
-
-    def _client(self) -> Client:
-        token = "" if self._token is None else self._token.reveal()
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        secrets = (token,) if token else ()
-        return Client(Site(NAME, self._settings.url, self._settings.timeout, headers, secrets))
 
     def _later(self, reason: str) -> Failure:
         return Failure(reason, retryable=True, retry_after_s=self._settings.poll_every)
