@@ -127,16 +127,20 @@ def _client(external_url: str | None) -> Event:
 
 def fitted(event: Event) -> Event:
     """The event within PagerDuty's size: of its details the largest are left out, each with a word that it was."""
-    payload: Mapping[str, Any] = event.get("payload", {})
-    details = dict(payload.get("custom_details", {}))
-    if _size(event) <= MOST_BYTES:
+    excess = _size(event) - MOST_BYTES
+    if excess <= 0:
         return event
-    for name in sorted(details, key=lambda name: _size(details[name]), reverse=True):
-        details[name] = f"left out: {_size(details[name])} bytes"
-        smaller = {**event, "payload": {**payload, "custom_details": details}}
-        if _size(smaller) <= MOST_BYTES:
-            return smaller
-    return {**event, "payload": {**payload, "custom_details": {"left_out": f"{len(details)} details"}}}
+    payload: Mapping[str, Any] = event["payload"]
+    details = dict(payload["custom_details"])
+    sizes = {name: _size(value) for name, value in details.items()}
+    for name in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if excess <= 0:
+            break
+        details[name] = f"left out: {sizes[name]} bytes"
+        excess -= sizes[name] - _size(details[name])
+    if excess > 0:  # so many that even their names are too long
+        details = {"left_out": f"{len(sizes)} details"}
+    return {**event, "payload": {**payload, "custom_details": details}}
 
 
 def _size(value: Any) -> int:  # noqa: ANN401 -- whatever JSON can say

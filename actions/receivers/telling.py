@@ -16,6 +16,7 @@ CHANGES: Final[Mapping[State, str]] = {
     State.EXPIRED: "undone, since it expired",
     State.RESTORED: "undone",
 }
+SHORTEST: Final = 8  # characters of a part of an address that may be a secret by itself
 PASSING: Final = frozenset({"action", "mode", "severity", "status"})  # labels that may change while an episode lasts
 
 
@@ -37,8 +38,8 @@ class Address(NamedTuple):
     def of(cls, url: str) -> Self:
         parts = urlsplit(url)
         site, path = f"{parts.scheme}://{parts.netloc}", url.partition("//")[2].removeprefix(parts.netloc)
-        told = (url, path, parts.path, parts.query, parts.password or "")
-        return cls(site, path, tuple(text for text in told if len(text) > 1))
+        told = (url, path, parts.path, parts.query, parts.password or "", *path.split("/"))
+        return cls(site, path, tuple(text for text in told if len(text) >= SHORTEST))
 
 
 def bearer(token: Secret | None) -> dict[str, str]:
