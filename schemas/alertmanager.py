@@ -1,4 +1,7 @@
-"""Alerts as Prometheus and Alertmanager write them: API v2 (`POST /api/v2/alerts`) and the webhook's version 4."""
+"""Alerts as Prometheus and Alertmanager write them: API v2 (`POST /api/v2/alerts`) and the webhook's version 4.
+
+Both are told apart by their first character: an array, or an object.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
+import msgspec
 from msgspec import Meta, Struct, field
 
 ALERTS_PATH: Final = "/api/v2/alerts"
+EXPECTED: Final = "an array of alerts (Alertmanager's API v2), or a webhook's body (version 4)"
+MOST_BYTES: Final = 256 * 1024  # of one alert: what is made of it must fit into a megabyte
 NEVER: Final = "0001-01-01T00:00:00Z"  # how Go writes a time that was not set: the end of what still fires
 
 _FNV_OFFSET: Final = 0xCBF29CE484222325
@@ -17,6 +23,7 @@ _SEPARATOR: Final = 0xFF  # no byte of UTF-8
 
 Labels = Mapping[str, str]
 Label = Annotated[str, Meta(min_length=1)]
+Time = Annotated[datetime, Meta(tz=True)]
 
 
 class PostedAlert(Struct, frozen=True, rename="camel"):
@@ -24,8 +31,8 @@ class PostedAlert(Struct, frozen=True, rename="camel"):
 
     labels: dict[Label, str]
     annotations: dict[Label, str] = {}
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
+    starts_at: Time | None = None
+    ends_at: Time | None = None
     generator_url: str = field(default="", name="generatorURL")
 
 
@@ -40,6 +47,21 @@ class WebhookBody(Struct, frozen=True, rename="camel"):
 
     version: Literal["4"]
     alerts: list[WebhookAlert]
+
+
+def read(body: bytes) -> list[PostedAlert] | WebhookBody:
+    """What was posted. Raises ValueError, with what was expected."""
+    kind: type[list[PostedAlert] | WebhookBody] = WebhookBody if body.lstrip()[:1] == b"{" else list[PostedAlert]
+    try:
+        posted = msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"expected {EXPECTED}: {error}") from error
+    for alert in posted if isinstance(posted, list) else posted.alerts:
+        if not alert.labels.get("alertname"):
+            raise ValueError(f"expected a label `alertname` in each alert, got the labels {', '.join(alert.labels)}")
+        if len(msgspec.json.encode(alert)) > MOST_BYTES:
+            raise ValueError(f"expected alerts of at most {MOST_BYTES} bytes each")
+    return posted
 
 
 def fingerprint(labels: Labels) -> str:
