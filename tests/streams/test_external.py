@@ -14,16 +14,20 @@ import msgspec
 import pytest
 from msgspec import structs
 
+from detectors import SETTINGS
 from schemas.alertmanager import ALERTS_PATH
 from schemas.config import Config, Http
-from schemas.outputs import Command, Finding
+from schemas.outputs import Action, Command, Finding
 from schemas.topics import COMMANDS, FINDINGS
 from schemas.units import US
-from streams import topics
+from streams import configuration, topics
+from streams.explain.decision import policy_of
+from streams.explain.settings import Values
 from streams.external import Door
 from streams.http import MOST_BYTES, HttpServer
 from streams.metrics import Metrics
 from streams.outbox import new_producer
+from tests.actions.findings import finding as external_finding
 from tests.running import TIDEGATE, Job, Starter, read_all, until
 
 TOKEN: Final = "kn0ck-kn0ck"  # noqa: S105 -- of nobody
@@ -145,3 +149,13 @@ def test_a_rule_of_prometheus_pulls_the_brake_and_takes_it_off(
         assert TOKEN not in worker.log.read_text()
 
     asyncio.run(scenario())
+
+
+def test_what_is_done_about_it_is_explained_by_its_mapping(tmp_path: Path) -> None:
+    """`tidegate explain` names the line that maps it."""
+    file = tmp_path / "tidegate.yaml"
+    file.write_text("external:\n  token: t\n  alerts:\n    A:\n      action: throttle\n      max_replicas: 2\n")
+    values = Values(*configuration.load_traced(file, SETTINGS, {}))
+    found = external_finding("external", "A acme/b 1", "acme/b", 0, evidence={"alertname": "A", "action": "throttle"})
+    told = policy_of(found, "acme/b", values)
+    assert (told.action, told.origin) == (Action.THROTTLE, f"external.alerts.A.action ({file}:5)")
