@@ -323,7 +323,7 @@ def _external(finding: Finding) -> str:
     words = [notes.get(key) for key in ("summary", "description", "message")] if isinstance(notes, Mapping) else []
     said = next((word for word in words if isinstance(word, str) and word), "it fires")
     where = "" if finding.endpoint is None else f" on {finding.endpoint}"
-    return f"{name}{where}: {said}".rstrip(".")
+    return f"{name}{where}: {said}".rstrip(".")[:LONGEST]
 
 
 SENTENCES: Final[Mapping[str, Callable[[Finding], str]]] = {

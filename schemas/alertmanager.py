@@ -14,7 +14,7 @@ from msgspec import Meta, Struct, field
 
 ALERTS_PATH: Final = "/api/v2/alerts"
 EXPECTED: Final = "an array of alerts (Alertmanager's API v2), or a webhook's body (version 4)"
-MOST_BYTES: Final = 256 * 1024  # of one alert: what is made of it must fit into a megabyte
+MOST_BYTES: Final = 64 * 1024  # of one alert: what is made of it, names repeated, must fit into a megabyte
 NEVER: Final = "0001-01-01T00:00:00Z"  # how Go writes a time that was not set: the end of what still fires
 
 _FNV_OFFSET: Final = 0xCBF29CE484222325

@@ -223,7 +223,7 @@ def test_episodes_are_opened_before_they_are_updated_and_end_once(steps: list[tu
         (b'[{"labels": {"a": "b"}}]', "expected a label `alertname`"),
         (b'[{"labels": {"alertname": "A", "n": 1}}]', "Expected `str`, got `int`"),
         (b'[{"labels": {"alertname": "A"}, "startsAt": "2026-11-27T10:00:00"}]', "timezone"),
-        (b'[{"labels": {"alertname": "' + b"A" * 300_000 + b'"}}]', "at most 262144 bytes"),
+        (b'[{"labels": {"alertname": "' + b"A" * 66_000 + b'"}}]', "at most 65536 bytes"),
         (b"\xff[]", "expected an array of alerts"),
     ],
 )

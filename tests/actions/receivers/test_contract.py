@@ -68,7 +68,7 @@ def test_a_failure_says_whether_to_try_again_and_no_secret(kind: Kind) -> None:
 
     async def scenario() -> None:
         async with standing(kind) as (double, receiver):
-            echo = " ".join(kind.secrets) + 25 * "long " + kind.secrets[-1]
+            echo = f"{' '.join(kind.secrets).ljust(185, '.')} {kind.secrets[-1]}"  # what is quoted ends within it
             double.faults.extend(fault._replace(text=echo) for fault in (*RETRYABLE, *FINAL))
             for fault in (*RETRYABLE, *FINAL):
                 failure = await receiver.notify(notification(fired()))
