@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -46,8 +47,8 @@ async def planned(at: Account, command: Command) -> Plan:
 
 
 async def applied(at: Account, command: Command) -> dict[str, Any]:
-    """Carry it out for good; `before`."""
-    before = dict((await planned(at, command)).before)
+    """Carry it out for good; `before`, as it comes back from the log."""
+    before: dict[str, Any] = json.loads(json.dumps((await planned(at, command)).before))
     await at.settle(lambda: at.executor.apply(command, before))
     at.clock.now_s += at.double[command.endpoint].conditions.update_s
     return before
