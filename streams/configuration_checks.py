@@ -21,6 +21,7 @@ from detectors import RULES
 from schemas.config import Config, Mode, Schedule, Security
 from schemas.executors import HuggingFace
 from schemas.topics import STAGES, Place
+from streams.executor_checks import check_executors, check_reach
 from streams.receiver_checks import check_external, check_receivers
 from streams.typed_yaml import KeyPath, Report
 from streams.values import nearest
@@ -42,6 +43,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _skip(config.input.skip, report)
     _schedules(config.schedules, report)
     check_receivers(config, report)
+    check_executors(config, report)
     if report.has_error():
         return
     _same_everywhere(config, report)
@@ -55,6 +57,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _only_alerts(config, report)
     _throttles(config, report)
     _hugging_face(config, report)
+    check_reach(config, report)
     check_external(config, report)
     if config.receivers:
         report.warning(("receivers",), "alerts are written to alerts.v1; no receiver delivers them yet")
