@@ -51,8 +51,14 @@ class Client:
 
     def __init__(self, site: Site) -> None:
         self._site, self._base = site, site.base_url.rstrip("/")
+        is_tls = self._base.startswith(
+            "https:"
+        )  # without, there is nothing to verify, and no need to read whom to trust
         self._client = httpx.AsyncClient(
-            headers=dict(site.headers), timeout=site.timeout_s, verify=site.verify, follow_redirects=False
+            headers=dict(site.headers),
+            timeout=site.timeout_s,
+            verify=site.verify if is_tls else False,
+            follow_redirects=False,
         )
 
     async def send(

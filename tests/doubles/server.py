@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 
 class Answer(NamedTuple):
@@ -41,7 +42,7 @@ class Double:
         self.asked: list[str] = []
         self.changes: list[str] = []  # what was really done, whether or not it could be answered
         self.url = ""
-        self._app = web.Application(middlewares=[web.middleware(self._serve)])
+        self._app = web.Application(middlewares=[self._serve])
         self._runner = web.AppRunner(self._app, shutdown_timeout=0.1)
 
     def fail(self, method: str, *faults: Fault) -> None:
@@ -62,7 +63,8 @@ class Double:
         """What this system says to who may not ask."""
         raise NotImplementedError
 
-    async def _serve(self, request: web.Request, handler: Any) -> web.StreamResponse:
+    @web.middleware
+    async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.asked.append(f"{request.method} {request.rel_url.raw_path}")
         refused = self.refusal(request)
         if refused is not None:
@@ -73,7 +75,7 @@ class Double:
             return web.json_response(fault.body, status=fault.status, headers=dict(fault.headers))
         if isinstance(fault, Cut) and not fault.done:
             return self._cut(request)
-        answer: web.StreamResponse = await handler(request)
+        answer = await handler(request)
         if isinstance(fault, Cut):
             return self._cut(request)
         if isinstance(fault, Slow):
