@@ -44,7 +44,7 @@ class Workload(NamedTuple):
         return "/".join(self)
 
 
-class Metadata(Struct, rename="camel"):
+class Metadata(Struct, frozen=True, rename="camel"):
     """Of an object. The items of a list have their versions, too."""
 
     name: str
@@ -52,13 +52,13 @@ class Metadata(Struct, rename="camel"):
     annotations: dict[str, str] = {}
 
 
-class Count(Struct):
+class Count(Struct, frozen=True):
     """The API leaves out a 0."""
 
     replicas: int = 0
 
 
-class Scale(Struct):
+class Scale(Struct, frozen=True):
     """`autoscaling/v1`: what is wanted, and what runs."""
 
     metadata: Metadata
@@ -66,7 +66,7 @@ class Scale(Struct):
     status: Count = Count()
 
 
-class ScaleTarget(Struct, rename="camel"):
+class ScaleTarget(Struct, frozen=True, rename="camel"):
     """What an autoscaler scales. KEDA's may leave out what is a Deployment."""
 
     name: str
@@ -74,20 +74,20 @@ class ScaleTarget(Struct, rename="camel"):
     api_version: str = "apps/v1"
 
 
-class AutoscalerSpec(Struct, rename="camel"):
+class AutoscalerSpec(Struct, frozen=True, rename="camel"):
     """What an HPA and a ScaledObject have in common."""
 
     scale_target_ref: ScaleTarget
 
 
-class Autoscaler(Struct):
+class Autoscaler(Struct, frozen=True):
     """An `autoscaling/v2` HorizontalPodAutoscaler, or a `keda.sh/v1alpha1` ScaledObject."""
 
     metadata: Metadata
     spec: AutoscalerSpec
 
 
-class Autoscalers(Struct):
+class Autoscalers(Struct, frozen=True):
     """A list of them."""
 
     items: list[Autoscaler]

@@ -24,20 +24,20 @@ EVERY_MODEL: Final = "*"
 NONE_CONFIGURED: Final = "fallbacks configured for model"  # else a 404 says that there is no such route
 
 
-class Parameters(Struct):
+class Parameters(Struct, frozen=True):
     """Of a deployment."""
 
     rpm: int | None = None
 
 
-class Info(Struct):
+class Info(Struct, frozen=True):
     """About a deployment. One that is not in the database belongs to the proxy's own file."""
 
     id: str
     db_model: bool = False
 
 
-class Deployment(Struct):
+class Deployment(Struct, frozen=True):
     """One of those that serve a model."""
 
     model_name: str
@@ -50,13 +50,13 @@ class Deployment(Struct):
         return None if limit is None or limit >= NO_LIMIT_RPM else limit
 
 
-class Deployments(Struct):
+class Deployments(Struct, frozen=True):
     """What `/model/info` answers."""
 
     data: list[Deployment]
 
 
-class Fallbacks(Struct):
+class Fallbacks(Struct, frozen=True):
     """What `/fallback/{model}` answers."""
 
     fallback_models: list[str]

@@ -87,9 +87,9 @@ class KubernetesDouble(Double):
             workload.running = workload.replicas
 
     def refusal(self, request: web.Request) -> web.Response | None:
-        if request.headers.get("authorization", "").removeprefix("Bearer ") in self.tokens:
-            return None
-        return _status(401, "Unauthorized", "Unauthorized")
+        """The API says less; this one repeats what it was given, as some gateways do."""
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        return None if given in self.tokens else _status(401, "Unauthorized", f"Unauthorized: {given}")
 
     async def _scale(self, request: web.Request) -> web.Response:
         workload = self._workload(request)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, Self
 
 from aiohttp import web
@@ -42,8 +42,13 @@ class Double:
         self.asked: list[str] = []
         self.changes: list[str] = []  # what was really done, whether or not it could be answered
         self.url = ""
+        self._acts: dict[str, Callable[[], None]] = {}
         self._app = web.Application(middlewares=[self._serve])
         self._runner = web.AppRunner(self._app, shutdown_timeout=0.1)
+
+    def before_next(self, method: str, act: Callable[[], None]) -> None:
+        """Do something just before the next request of this method is handled."""
+        self._acts[method] = act
 
     def fail(self, method: str, *faults: Fault) -> None:
         self.faults.setdefault(method, deque()).extend(faults)
@@ -75,6 +80,7 @@ class Double:
             return web.json_response(fault.body, status=fault.status, headers=dict(fault.headers))
         if isinstance(fault, Cut) and not fault.done:
             return self._cut(request)
+        self._acts.pop(request.method, lambda: None)()
         answer = await handler(request)
         if isinstance(fault, Cut):
             return self._cut(request)
