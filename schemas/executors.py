@@ -84,7 +84,7 @@ class Kubernetes(Executor, frozen=True, kw_only=True, tag="kubernetes"):
     token: Secret | None = None
     token_file: str | None = None
     ca_file: str | None = None
-    workloads: Annotated[Mapping[str, Workload], Meta(min_length=1)]
+    workloads: Mapping[str, Workload]
 
     def takes(self, endpoint: str, action: Action) -> bool:
         return endpoint in self.workloads and super().takes(endpoint, action)

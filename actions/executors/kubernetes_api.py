@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
+import httpx
 import msgspec
 from msgspec import Struct
 
@@ -17,6 +18,7 @@ from schemas.executors import IN_CLUSTER, Kubernetes
 
 T = TypeVar("T")
 
+NAME: Final = "kubernetes"
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 MERGE_PATCH: Final = {"content-type": "application/merge-patch+json"}
 
@@ -97,49 +99,47 @@ class Cluster:
     """Reads and patches objects, with the token that the file holds now: projected tokens rotate."""
 
     def __init__(self, settings: Kubernetes) -> None:
-        self._token, self._token_file = settings.token, settings.token_file
-        if settings.token is None and settings.token_file is None:
-            self._token_file = str(SERVICE_ACCOUNT / "token")
-        self._client = Client(Site("kubernetes", settings.url, settings.timeout, verify=_trusted(settings)))
+        self._settings = settings
+        self._client: Client | None = None  # until there is something to ask
 
     async def get(self, path: str, kind: type[T]) -> T | Failure:
-        token = self._current_token()
-        if isinstance(token, Failure):
-            return token
-        answer = await self._client.send("GET", path, _bearing(token, NO_BODY))
+        answer = await self._send("GET", path, NO_BODY)
         return answer if isinstance(answer, Failure) else parsed(answer, kind)
 
     async def patch(self, path: str, change: dict[str, Any]) -> Failure | None:
         """A merge patch. One that names a version that is no longer the newest can be tried again."""
-        token = self._current_token()
-        if isinstance(token, Failure):
-            return token
         body = Body(content=msgspec.json.encode(change), headers=MERGE_PATCH)
-        answer = await self._client.send("PATCH", path, _bearing(token, body))
+        answer = await self._send("PATCH", path, body)
         if not isinstance(answer, Failure):
             return None
         return answer._replace(retryable=True) if answer.status == HTTPStatus.CONFLICT else answer
 
     async def close(self) -> None:
-        await self._client.close()
+        if self._client is not None:
+            await self._client.close()
 
-    def _current_token(self) -> str | Failure:
-        if self._token_file is None:
-            return self._token.reveal() if self._token is not None else ""
+    async def _send(self, method: str, path: str, body: Body) -> httpx.Response | Failure:
         try:
-            return Path(self._token_file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            return Failure(f"kubernetes: cannot read {self._token_file}: {error.strerror}", retryable=True)
+            token = _token(self._settings)
+            if self._client is None:
+                settings = self._settings
+                self._client = Client(Site(NAME, settings.url, settings.timeout, verify=_trusted(settings)))
+        except OSError as error:  # there may be files in a moment: the pod has only just started
+            return Failure(f"{NAME}: cannot read {error.filename or 'ca_file'}: {error.strerror}", retryable=True)
+        bearing = {**body.headers, "authorization": f"Bearer {token}"}
+        return await self._client.send(method, path, body._replace(headers=bearing, secrets=(token,)))
 
 
-def _bearing(token: str, body: Body) -> Body:
-    return body._replace(headers={**body.headers, "authorization": f"Bearer {token}"}, secrets=(token,))
+def _token(settings: Kubernetes) -> str:
+    """The file is read even if the configuration has read it: what it holds may have changed since."""
+    if settings.token is not None and settings.token_file is None:
+        return settings.token.reveal()
+    return Path(settings.token_file or SERVICE_ACCOUNT / "token").read_text(encoding="utf-8").strip()
 
 
 def _trusted(settings: Kubernetes) -> ssl.SSLContext | bool:
     """Whom to believe that they are the API: the cluster's own authority, if the pod's own cluster is meant."""
-    if settings.ca_file is not None:
-        return ssl.create_default_context(cafile=settings.ca_file)
-    if settings.url == IN_CLUSTER:
-        return ssl.create_default_context(cafile=str(SERVICE_ACCOUNT / "ca.crt"))
-    return True
+    file = settings.ca_file
+    if file is None and settings.url == IN_CLUSTER:
+        file = str(SERVICE_ACCOUNT / "ca.crt")
+    return True if file is None else ssl.create_default_context(cadata=Path(file).read_text(encoding="ascii"))

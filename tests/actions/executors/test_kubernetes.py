@@ -331,6 +331,18 @@ def test_a_token_is_read_anew_for_each_request_and_is_in_no_reason(tmp_path: Pat
     in_a_cluster(scenario, token=None, token_file=str(file))
 
 
+def test_outside_of_a_cluster_the_files_of_a_pod_are_missed_and_not_stumbled_over() -> None:
+    """It is a failure with the name of the file, not an exception."""
+
+    async def scenario() -> None:
+        executor = KubernetesExecutor(Kubernetes(workloads=WORKLOADS, token=Secret(TOKEN)))
+        failure = await refused(executor, SHUTDOWN)
+        assert "serviceaccount/ca.crt: No such file" in failure.reason
+        await executor.close()
+
+    play(scenario)
+
+
 def test_it_takes_only_the_endpoints_that_it_has_a_workload_for() -> None:
     """So another executor may take the others."""
     settings = Kubernetes(workloads=WORKLOADS)
