@@ -32,11 +32,10 @@ class Ask(NamedTuple):
     fallback: str | None
 
     def rpm(self, before: Saved) -> dict[str, int]:
-        """The limit of each deployment. It depends on what was, not on what is: it is the same after a crash."""
+        """The most of each deployment. It depends on what was, not on what is: it is the same after a crash."""
         if self.limit_rpm is None:
             return {}
-        share = max(1, self.limit_rpm // len(before["rpm"]))
-        return {name: share if was is None else min(share, was) for name, was in before["rpm"].items()}
+        return dict.fromkeys(before["rpm"], max(1, self.limit_rpm // len(before["rpm"])))
 
     def lowered(self, model: Model, before: Saved) -> dict[str, int]:
         """The deployments that are not down to it, and to what they go."""

@@ -283,13 +283,16 @@ def test_a_throttle_needs_no_routes_of_fallbacks() -> None:
     at_a_proxy(scenario)
 
 
-def test_a_deployment_that_came_later_is_told_in_the_read_back() -> None:
-    """It has no limit, so the model is not limited as a whole."""
+@pytest.mark.parametrize("rpm", [None, 201])
+def test_a_deployment_that_came_later_is_told_in_the_read_back(rpm: int | None) -> None:
+    """Without a limit, or with one that is too much in all, the model is not limited as a whole."""
 
     async def scenario(double: LiteLLMDouble, executor: LiteLLMExecutor) -> None:
         await applied(executor, THROTTLE)
-        double.add("llama", "three")
-        assert (await read(executor, THROTTLE)).wrong == "llama: rpm is [300, 100, None], not 600 in all"
+        double.add("llama", "three", rpm)
+        assert (await read(executor, THROTTLE)).wrong == f"llama: rpm is [300, 100, {rpm}], not 600 in all"
+        double.add("llama", "three", 200)
+        assert (await read(executor, THROTTLE)).wrong is None
 
     at_a_proxy(scenario)
 
