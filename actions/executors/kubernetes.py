@@ -8,8 +8,7 @@ replicas if these are fewer, so that it neither grows nor is scaled up. One that
 holding it there would be a shutdown. One that somebody holds lower already is left as it is.
 
 A write names the version that was read; if somebody has changed the object since, it is 409, and to be tried again.
-What is anywhere between the brake and what was goes back to what was: it may be an earlier brake that this one was to
-replace, or one that somebody has loosened. What is below or above that, somebody else has chosen: it stays.
+Only what still is as a brake of the chain has set it comes back. Whatever else it is by then, somebody else has chosen.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 
+from actions.executors.chain import settings, with_setting
 from actions.executors.interface import Plan, Reading, Saved
 from actions.executors.kubernetes_api import Autoscaler, Autoscalers, Cluster, Scale, Workload
 from actions.failure import Failure
@@ -59,11 +59,9 @@ class Stand(NamedTuple):
         """Whether it is above, or not held at all."""
         return wanted is not None and (self.dial is None or self.dial > wanted)
 
-    def is_braked(self, wanted: int | None, before: Saved) -> bool:
-        """Whether it is between what a command sets and what was."""
-        if wanted is None or self.dial is None or self.dial == before[self.key]:
-            return False
-        return wanted <= self.dial <= _was(before)
+    def is_ours(self, cap: int, before: Saved) -> bool:
+        """Whether it is as a brake has set it, and was otherwise before."""
+        return self.dial in settings(before, _wanted(cap, before)) and self.dial != before[self.key]
 
     def wrong(self, cap: int) -> str | None:
         """What a cap still has to change."""
@@ -90,7 +88,8 @@ class KubernetesExecutor:
             return in_vain
         wanted = _wanted(cap, stand.saved)
         change = f"{stand.workload}: {stand.key} {'unset' if stand.dial is None else stand.dial} -> {wanted}"
-        return Plan(stand.saved, (change,) if stand.needs(wanted) else ())
+        before = stand.saved if wanted is None else with_setting(stand.saved, command, wanted)
+        return Plan(before, (change,) if stand.needs(wanted) else ())
 
     async def apply(self, command: Command, before: Saved) -> Failure | None:
         look = await self._look(command)
@@ -105,7 +104,7 @@ class KubernetesExecutor:
         if isinstance(look, Failure):
             return look
         cap, stand = look
-        return await self._turn(stand, before[stand.key]) if stand.is_braked(_wanted(cap, before), before) else None
+        return await self._turn(stand, before[stand.key]) if stand.is_ours(cap, before) else None
 
     async def read_back(self, command: Command, back_to: Saved | None = None) -> Reading | Failure:
         look = await self._look(command)
@@ -115,7 +114,7 @@ class KubernetesExecutor:
         after: dict[str, Any] = {**stand.saved, "running": stand.running}
         if back_to is None:
             return Reading(after, stand.wrong(cap))
-        if stand.is_braked(_wanted(cap, back_to), back_to):
+        if stand.is_ours(cap, back_to):
             return Reading(after, f"{stand.workload}: {stand.key} is still {stand.dial}")
         if stand.dial != back_to[stand.key]:
             after["left_alone"] = f"{stand.key}: somebody else has changed it"

@@ -7,15 +7,15 @@ proxy must have its models in its database (`STORE_MODEL_IN_DB`), and refuses re
 An overflow puts the provider's model first among the fallbacks of the model, and is a throttle too, if it has a limit:
 a request falls back when it is refused or fails. So the fallbacks go first, and come off last.
 
-A limit anywhere between the brake and what was goes back to what was: it may be an earlier brake that this one was to
-replace, or one that somebody has loosened. One below or above that, somebody else has chosen: it stays. So do other
-fallbacks that came or went.
+Only a limit that still is as a brake of the chain has set it comes back. Whatever else it is by then, somebody else has
+chosen; so with other fallbacks that came or went.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from actions.executors.chain import settings, with_setting
 from actions.executors.interface import Plan, Reading, Saved
 from actions.executors.litellm_api import Model, Proxy
 from actions.failure import Failure
@@ -31,21 +31,21 @@ class Ask(NamedTuple):
     limit_rpm: int | None
     fallback: str | None
 
-    def rpm(self, before: Saved) -> dict[str, int]:
+    def share_rpm(self, before: Saved) -> int | None:
         """The most of each deployment. It depends on what was, not on what is: it is the same after a crash."""
-        if self.limit_rpm is None:
-            return {}
-        return dict.fromkeys(before["rpm"], max(1, self.limit_rpm // len(before["rpm"])))
+        return None if self.limit_rpm is None else max(1, self.limit_rpm // len(before["rpm"]))
 
     def lowered(self, model: Model, before: Saved) -> dict[str, int]:
         """The deployments that are not down to it, and to what they go."""
-        now = model.rpm
-        return {name: rpm for name, rpm in self.rpm(before).items() if name in now and _above(now[name], rpm)}
+        share, now = self.share_rpm(before), model.rpm
+        if share is None:
+            return {}
+        return {name: share for name in before["rpm"] if name in now and _above(now[name], share)}
 
     def put_back(self, model: Model, before: Saved) -> dict[str, int | None]:
-        """The deployments that are between what this sets and what was, and to what they go back."""
-        set_to, now, was = self.rpm(before), model.rpm, before["rpm"]
-        return {name: was[name] for name, rpm in set_to.items() if _is_between(rpm, now.get(name), was[name])}
+        """The deployments that are as a brake has lowered them, and to what they go back."""
+        now, was, ours = model.rpm, before["rpm"], settings(before, self.share_rpm(before))
+        return {name: limit for name, limit in was.items() if _is_lowered(now.get(name), limit) and now[name] in ours}
 
     def fallbacks(self, model: Model) -> list[str] | None:
         """What they are to be; None: they are so already."""
@@ -82,7 +82,9 @@ class LiteLLMExecutor:
         changes = [f"rpm of {model.name} ({name}): {now[name]} -> {rpm}" for name, rpm in lowered.items()]
         if fallbacks is not None:
             changes.append(f"fallbacks of {model.name}: {model.fallbacks} -> {fallbacks}")
-        return Plan(model.saved, tuple(changes))
+        share = ask.share_rpm(model.saved)
+        before = model.saved if share is None else with_setting(model.saved, command, share)
+        return Plan(before, tuple(changes))
 
     async def apply(self, command: Command, before: Saved) -> Failure | None:
         look = await self._look(command)
@@ -162,8 +164,8 @@ def _above(now: int | None, rpm: int) -> bool:
     return now is None or now > rpm
 
 
-def _is_between(least: int, now: int | None, was: int | None) -> bool:
-    return now is not None and least <= now and _above(was, now)
+def _is_lowered(now: int | None, was: int | None) -> bool:
+    return now is not None and _above(was, now)
 
 
 def _is_first(name: str, fallbacks: list[str] | None) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from actions.executors.interface import Executor, Plan, Reading, Saved
 from actions.failure import Failure
-from schemas.outputs import Action, Command, Cost, Mode
+from schemas.outputs import Action, Command, Cost, Mode, derive_id
 
 ENDPOINT: Final = "acme/llama"
 MOST_TRIES: Final = 10
@@ -20,7 +20,7 @@ Attempt = Callable[[], Awaitable[Failure | None]]
 def brake(action: Action, endpoint: str = ENDPOINT, **parameters: Any) -> Command:
     """A command in force."""
     return Command(
-        id="a" * 32,
+        id=derive_id("command", action, endpoint, str(parameters)),
         action=action,
         endpoint=endpoint,
         parameters=parameters,

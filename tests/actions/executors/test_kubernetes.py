@@ -82,7 +82,7 @@ def test_a_throttle_scales_down_to_the_cap_and_is_verified_when_the_pods_are_gon
         assert (await planned(executor, throttle)).changes == (f"llm/{kind}/{name}: replicas 10 -> 4",)
         assert double.changes == []
         before = await applied(executor, throttle)
-        assert (replicas(double, f"{kind}/{name}"), before) == (4, {"replicas": 10})
+        assert (replicas(double, f"{kind}/{name}"), before["replicas"]) == (4, 10)
         assert "10 replicas still run" in ((await read(executor, throttle)).wrong or "")
         double.settle()
         assert (await read(executor, throttle)).wrong is None
@@ -140,26 +140,31 @@ def test_a_cap_that_an_hpa_would_undo_is_refused() -> None:
     in_a_cluster(scenario)
 
 
-@pytest.mark.parametrize(("theirs", "stays"), [(2, True), (12, True), (6, False)])
-def test_what_somebody_else_has_scaled_stays_unless_it_only_loosens_the_brake(theirs: int, *, stays: bool) -> None:
-    """Below the brake or above what was, it is theirs, and told; in between, it goes back to what was."""
+@pytest.mark.parametrize("theirs", [2, 6, 12])
+def test_what_somebody_else_has_scaled_stays(theirs: int) -> None:
+    """It is not as the brake has set it any more, and the read-back says so."""
 
     async def scenario(double: KubernetesDouble, executor: KubernetesExecutor) -> None:
         before = await applied(executor, THROTTLE)
         double.workloads["deployment/llama"].replicas = theirs
         assert await executor.undo(THROTTLE, before) is None
-        assert replicas(double) == (theirs if stays else 10)
+        assert replicas(double) == theirs
         reading = await read(executor, THROTTLE, before)
-        assert (reading.wrong, "left_alone" in reading.after) == (None, stays)
+        assert (reading.wrong, reading.after["left_alone"]) == (None, "replicas: somebody else has changed it")
 
     in_a_cluster(scenario)
 
 
-def test_a_shutdown_that_failed_gives_back_what_the_throttle_before_it_took() -> None:
-    """One chain has one `before`, whichever of its brakes is in force."""
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_a_chain_gives_back_what_its_first_brake_took(*, is_applied: bool) -> None:
+    """Also if the shutdown that was to take the throttle's place failed: what is in force is the chain's."""
 
     async def scenario(double: KubernetesDouble, executor: KubernetesExecutor) -> None:
         before = await applied(executor, THROTTLE)
+        before = {**(await planned(executor, SHUTDOWN)).before, **before}
+        if is_applied:
+            assert await executor.apply(SHUTDOWN, before) is None
+        assert replicas(double) == (0 if is_applied else 4)
         assert await executor.undo(SHUTDOWN, before) is None
         assert replicas(double) == 10
 
@@ -171,7 +176,7 @@ def test_keda_is_held_at_zero_and_let_go() -> None:
 
     async def scenario(double: KubernetesDouble, executor: KubernetesExecutor) -> None:
         before = await applied(executor, KEDA_SHUTDOWN)
-        assert before == {"replicas": 8, "paused_replicas": None}
+        assert (before["replicas"], before["paused_replicas"]) == (8, None)
         assert "8 replicas still run" in ((await read(executor, KEDA_SHUTDOWN)).wrong or "")
         double.settle()
         assert (replicas(double, "deployment/mixtral"), (await read(executor, KEDA_SHUTDOWN)).wrong) == (0, None)
@@ -179,7 +184,8 @@ def test_keda_is_held_at_zero_and_let_go() -> None:
         assert await executor.undo(KEDA_SHUTDOWN, before) is None
         assert double.scalers["mixtral"].annotations == {}
         double.settle()
-        assert (await read(executor, KEDA_SHUTDOWN, before)).after == {**before, "running": 8}
+        after = {"replicas": 8, "paused_replicas": None, "running": 8}
+        assert await read(executor, KEDA_SHUTDOWN, before) == (after, None)
 
     in_a_cluster(scenario)
 
