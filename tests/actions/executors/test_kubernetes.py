@@ -171,6 +171,18 @@ def test_a_chain_gives_back_what_its_first_brake_took(*, is_applied: bool) -> No
     in_a_cluster(scenario)
 
 
+def test_what_a_command_has_set_comes_back_whoever_planned_it() -> None:
+    """Only the first `before` of a chain is at hand: it is enough for the brake in force."""
+
+    async def scenario(double: KubernetesDouble, executor: KubernetesExecutor) -> None:
+        before = await applied(executor, THROTTLE)
+        assert await executor.apply(SHUTDOWN, before) is None
+        assert await executor.undo(SHUTDOWN, before) is None
+        assert replicas(double) == 10
+
+    in_a_cluster(scenario)
+
+
 def test_keda_is_held_at_zero_and_let_go() -> None:
     """The annotation comes and goes, and KEDA scales as it will; the read-back waits for what runs."""
 

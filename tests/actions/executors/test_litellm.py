@@ -93,6 +93,19 @@ def test_no_limit_comes_back_as_one_that_counts_as_none() -> None:
     at_a_proxy(scenario)
 
 
+def test_a_limit_that_was_so_already_is_not_undone() -> None:
+    """Nothing was set, so there is nothing to put back, nor to wait for."""
+
+    async def scenario(double: LiteLLMDouble, executor: LiteLLMExecutor) -> None:
+        double.add("llama", "one", rpm=300)
+        before = await applied(executor, THROTTLE)
+        assert await executor.undo(THROTTLE, before) is None
+        assert (await read(executor, THROTTLE, before)).wrong is None
+        assert double.changes == []
+
+    at_a_proxy(scenario)
+
+
 def test_less_than_one_request_a_minute_is_one() -> None:
     """Nothing is throttled to zero: that would be a shutdown."""
 
