@@ -1,7 +1,8 @@
 """Kubernetes: the scale subresource of a workload, or the annotation with which KEDA holds its autoscaling.
 
 A Deployment or StatefulSet is scaled down to the cap, or to 0, and never up. At 0 replicas an autoscaler of its own
-(HPA) lets it be; above, it would undo a cap within seconds, so a throttle of such a workload is refused.
+(HPA) lets it be; above, it would undo a cap within seconds, so a throttle of such a workload is refused. KEDA undoes
+both, unless it is told by its ScaledObject.
 
 A ScaledObject gets `autoscaling.keda.sh/paused-replicas`: "0" for a shutdown; for a throttle the cap, or the present
 replicas if these are fewer, so that it neither grows nor is scaled up. One that is at 0 already is not throttled:
@@ -84,7 +85,7 @@ class KubernetesExecutor:
         if isinstance(look, Failure):
             return look
         cap, stand = look
-        if cap > 0 and (in_vain := await self._autoscaled(stand.workload)):
+        if in_vain := await self._autoscaled(stand.workload, cap):
             return in_vain
         wanted = _wanted(cap, stand.saved)
         change = f"{stand.workload}: {stand.key} {'unset' if stand.dial is None else stand.dial} -> {wanted}"
@@ -117,7 +118,7 @@ class KubernetesExecutor:
         if stand.is_ours(cap, back_to):
             return Reading(after, f"{stand.workload}: {stand.key} is still {stand.dial}")
         if stand.dial != back_to[stand.key]:
-            after["left_alone"] = f"{stand.key}: somebody else has changed it"
+            after["kept"] = [f"{stand.key} stays {stand.dial}, was {back_to[stand.key]}"]
         return Reading(after, None)
 
     async def close(self) -> None:
@@ -153,18 +154,19 @@ class KubernetesExecutor:
         held_at = _held_at(scaler.metadata.annotations, stand.replicas)
         return stand._replace(version=scaler.metadata.resource_version, held_at=held_at)
 
-    async def _autoscaled(self, workload: Workload) -> Failure | None:
-        """Why a cap would not last: an HPA of the workload. Not being allowed to look is no reason."""
+    async def _autoscaled(self, workload: Workload, cap: int) -> Failure | None:
+        """Why a command would not last: somebody else scales the workload. Not being allowed to look is no reason."""
         if workload.kind == "scaledobject":
             return None
         found = await self._cluster.get(workload.autoscalers_path, Autoscalers)
         if isinstance(found, Failure):
             return None if found.status in NOT_TO_BE_SEEN else found
         for hpa in found.items:
-            of = hpa.spec.scale_target_ref
-            if (of.kind.lower(), of.name) == (workload.kind, workload.name):
-                why = f"the HPA {hpa.metadata.name} would scale it up again; if KEDA made it, name the ScaledObject"
+            if hpa.scales(workload) and hpa.scaled_object is not None:
+                why = f"KEDA scales it: name the ScaledObject {hpa.scaled_object} instead"
                 return Failure(f"{workload}: {why}", retryable=False)
+            if hpa.scales(workload) and cap > 0:
+                return Failure(f"{workload}: the HPA {hpa.metadata.name} would scale it up again", retryable=False)
         return None
 
     async def _turn(self, stand: Stand, to: int | None) -> Failure | None:

@@ -46,12 +46,20 @@ class Workload(NamedTuple):
         return "/".join(self)
 
 
+class Owner(Struct, frozen=True):
+    """Who has made an object."""
+
+    kind: str
+    name: str
+
+
 class Metadata(Struct, frozen=True, rename="camel"):
     """Of an object. The items of a list have their versions, too."""
 
     name: str
     resource_version: str
     annotations: dict[str, str] = {}
+    owner_references: tuple[Owner, ...] = ()
 
 
 class Count(Struct, frozen=True):
@@ -87,6 +95,15 @@ class Autoscaler(Struct, frozen=True):
 
     metadata: Metadata
     spec: AutoscalerSpec
+
+    def scales(self, workload: Workload) -> bool:
+        of = self.spec.scale_target_ref
+        return (of.kind.lower(), of.name) == (workload.kind, workload.name)
+
+    @property
+    def scaled_object(self) -> str | None:
+        """The ScaledObject for which KEDA has made this HPA."""
+        return next((owner.name for owner in self.metadata.owner_references if owner.kind == "ScaledObject"), None)
 
 
 class Autoscalers(Struct, frozen=True):

@@ -23,6 +23,7 @@ from schemas.executors import LiteLLM
 from schemas.outputs import Action, Command
 
 MINUTE_S: Final = 60
+LEVERS: Final = ("rpm", "fallbacks")
 
 
 class Ask(NamedTuple):
@@ -115,9 +116,9 @@ class LiteLLMExecutor:
             return Reading(model.saved, _not_yet(ask, model))
         if ask.put_back(model, back_to) or ask.fallbacks_back(model, back_to) is not None:
             return Reading(model.saved, f"{model.name}: still as the command left it")
-        changed = [what for what in ("rpm", "fallbacks") if model.saved[what] != back_to[what]]
-        said = {"left_alone": f"{' and '.join(changed)}: somebody else has changed it"} if changed else {}
-        return Reading({**model.saved, **said}, None)
+        now = model.saved
+        kept = [f"{what} stays {now[what]}, was {back_to[what]}" for what in LEVERS if now[what] != back_to[what]]
+        return Reading({**now, "kept": kept} if kept else now, None)
 
     async def close(self) -> None:
         await self._proxy.close()

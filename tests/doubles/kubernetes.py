@@ -129,10 +129,8 @@ class KubernetesDouble(Double):
     async def _hpas(self, _request: web.Request) -> web.Response:
         if not self.may_list_autoscalers:
             return _status(403, "Forbidden", 'horizontalpodautoscalers.autoscaling is forbidden: User "tidegate"')
-        items = [
-            {"metadata": {"name": name, "resourceVersion": "1"}, "spec": {"scaleTargetRef": target, "maxReplicas": 9}}
-            for name, target in self.autoscalers.items()
-        ]
+        items = [_hpa(name, target) for name, target in self.autoscalers.items()]
+        items += [_hpa(f"keda-hpa-{name}", scaler.target, name) for name, scaler in self.scalers.items()]
         return web.json_response({"kind": "HorizontalPodAutoscalerList", "items": items})
 
     def _workload(self, request: web.Request) -> Workload | web.Response:
@@ -171,6 +169,15 @@ def _scaled_object(name: str, scaler: Scaler) -> web.Response:
             "spec": {"scaleTargetRef": scaler.target, "maxReplicaCount": 9},
         }
     )
+
+
+def _hpa(name: str, target: dict[str, str], scaled_object: str | None = None) -> dict[str, Any]:
+    """KEDA's own say the kind of what they scale, whatever the ScaledObject says."""
+    owner = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": scaled_object, "controller": True}
+    metadata = {"name": name, "namespace": "llm", "resourceVersion": "1"}
+    owned = {"ownerReferences": [owner]} if scaled_object is not None else {}
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", **target}
+    return {"metadata": {**metadata, **owned}, "spec": {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 9}}
 
 
 def _missing(request: web.Request) -> web.Response:

@@ -25,6 +25,7 @@ WORKLOADS: Final = {
     "acme/bert": "llm/statefulset/bert",
     "acme/keda": "llm/scaledobject/mixtral",
     "acme/gone": "llm/deployment/gone",
+    "acme/hidden": "llm/deployment/mixtral",
 }
 SHUTDOWN, THROTTLE = brake(Action.SHUTDOWN), brake(Action.THROTTLE, max_replicas=4)
 KEDA_SHUTDOWN = brake(Action.SHUTDOWN, "acme/keda")
@@ -140,6 +141,19 @@ def test_a_cap_that_an_hpa_would_undo_is_refused() -> None:
     in_a_cluster(scenario)
 
 
+@pytest.mark.parametrize("action", [Action.THROTTLE, Action.SHUTDOWN])
+def test_what_keda_scales_is_told_to_keda_or_not_at_all(action: Action) -> None:
+    """It would undo a shutdown, too, as soon as there is something to do."""
+
+    async def scenario(double: KubernetesDouble, executor: KubernetesExecutor) -> None:
+        failure = await refused(executor, brake(action, "acme/hidden", max_replicas=4))
+        assert not failure.retryable
+        assert "name the ScaledObject mixtral instead" in failure.reason
+        assert double.changes == []
+
+    in_a_cluster(scenario)
+
+
 @pytest.mark.parametrize("theirs", [2, 6, 12])
 def test_what_somebody_else_has_scaled_stays(theirs: int) -> None:
     """It is not as the brake has set it any more, and the read-back says so."""
@@ -150,7 +164,7 @@ def test_what_somebody_else_has_scaled_stays(theirs: int) -> None:
         assert await executor.undo(THROTTLE, before) is None
         assert replicas(double) == theirs
         reading = await read(executor, THROTTLE, before)
-        assert (reading.wrong, reading.after["left_alone"]) == (None, "replicas: somebody else has changed it")
+        assert (reading.wrong, reading.after["kept"]) == (None, [f"replicas stays {theirs}, was 10"])
 
     in_a_cluster(scenario)
 

@@ -145,7 +145,8 @@ def test_a_limit_that_somebody_else_has_set_stays(ours: str, theirs: int) -> Non
         assert await executor.undo(undone, before) is None
         assert double.rpm[ours] == theirs
         reading = await read(executor, undone, before)
-        assert (reading.wrong, reading.after["left_alone"]) == (None, "rpm: somebody else has changed it")
+        assert (reading.wrong, len(reading.after["kept"])) == (None, 1)
+        assert f"'{ours}': {theirs}" in reading.after["kept"][0]
 
     at_a_proxy(scenario)
 
@@ -189,7 +190,7 @@ def test_other_fallbacks_that_somebody_has_changed_stay_changed() -> None:
         double.fallbacks["llama"] = ["runpod", "other"]
         assert await executor.undo(OVERFLOW, before) is None
         assert double.fallbacks["llama"] == ["other"]
-        assert "left_alone" in (await read(executor, OVERFLOW, before)).after
+        assert (await read(executor, OVERFLOW, before)).after["kept"] == ["fallbacks stays ['other'], was ['small']"]
 
     at_a_proxy(scenario)
 
