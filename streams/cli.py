@@ -31,6 +31,7 @@ from schemas.topics import BILLING, REQUESTS, SCALING
 from streams import configuration, logs, narration
 from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
+from streams.execute.command import execute
 from streams.explain.command import explain_id
 from streams.lines import STDIN
 from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default
@@ -55,6 +56,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(test_app, name="test")
 app.command("explain")(explain_id)
+app.command("execute")(execute)
 
 
 def main() -> None:
