@@ -7,12 +7,16 @@ from typing import Any, Final
 
 from actions.executors.dry_run import DryRunExecutor
 from actions.executors.interface import Executor
+from actions.executors.kubernetes import KubernetesExecutor
+from actions.executors.litellm import LiteLLMExecutor
 from actions.executors.webhook import WebhookExecutor
 from schemas import executors as sections
 
 KINDS: Final[Mapping[type[sections.Executor], Callable[[Any], Executor]]] = {
     sections.DryRun: lambda _: DryRunExecutor(),
     sections.Webhook: WebhookExecutor,
+    sections.LiteLLM: LiteLLMExecutor,
+    sections.Kubernetes: KubernetesExecutor,
 }
 
 

@@ -40,10 +40,11 @@ class Scaler(Struct):
 
 
 class KubernetesDouble(Double):
-    """Workloads by `kind/name`, in the one namespace `llm`."""
+    """Workloads by `kind/name`, in the one namespace `llm`. `follows`: all is settled after each write."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, follows: bool = False) -> None:
         super().__init__()
+        self._follows = follows
         self.tokens = {TOKEN}
         self.may_list_autoscalers = True
         self.workloads: dict[str, Workload] = {}
@@ -106,7 +107,7 @@ class KubernetesDouble(Double):
         if not isinstance(replicas, int) or replicas < 0:
             return _status(422, "Invalid", "spec.replicas: must be greater than or equal to 0")
         workload.replicas, workload.version = replicas, workload.version + 1
-        self.changes.append(f"{request.match_info['name']} {replicas}")
+        self._changed(f"{request.match_info['name']} {replicas}")
         return _scale(request.match_info["name"], workload)
 
     async def _scaled_object(self, request: web.Request) -> web.Response:
@@ -123,7 +124,7 @@ class KubernetesDouble(Double):
         merged = {**scaler.annotations, **patch["metadata"].get("annotations", {})}
         scaler.annotations = {key: value for key, value in merged.items() if value is not None}
         scaler.version += 1
-        self.changes.append(f"{request.match_info['name']} {scaler.annotations.get(PAUSED_REPLICAS)}")
+        self._changed(f"{request.match_info['name']} {scaler.annotations.get(PAUSED_REPLICAS)}")
         return _scaled_object(request.match_info["name"], scaler)
 
     async def _hpas(self, _request: web.Request) -> web.Response:
@@ -132,6 +133,11 @@ class KubernetesDouble(Double):
         items = [_hpa(name, target) for name, target in self.autoscalers.items()]
         items += [_hpa(f"keda-hpa-{name}", scaler.target, name) for name, scaler in self.scalers.items()]
         return web.json_response({"kind": "HorizontalPodAutoscalerList", "items": items})
+
+    def _changed(self, change: str) -> None:
+        self.changes.append(change)
+        if self._follows:
+            self.settle()
 
     def _workload(self, request: web.Request) -> Workload | web.Response:
         found = self.workloads.get(f"{request.match_info['kind']}/{request.match_info['name']}")

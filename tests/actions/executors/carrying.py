@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from actions.executors.interface import Executor, Plan, Reading, Saved
 from actions.failure import Failure
-from schemas.outputs import Action, Command, Cost, Mode, derive_id
+from schemas.outputs import Action, Command
+from tests.actions.docket.commands import command
 
 ENDPOINT: Final = "acme/llama"
 MOST_TRIES: Final = 10
@@ -19,22 +20,7 @@ Attempt = Callable[[], Awaitable[Failure | None]]
 
 def brake(action: Action, endpoint: str = ENDPOINT, **parameters: Any) -> Command:
     """A command in force."""
-    return Command(
-        id=derive_id("command", action, endpoint, str(parameters)),
-        action=action,
-        endpoint=endpoint,
-        parameters=parameters,
-        mode=Mode.AUTO,
-        held=None,
-        finding_id="b" * 32,
-        episode="c" * 32,
-        rule="request_surge",
-        issued_at="2026-11-22T12:00:00.000000Z",
-        expires_at="2026-11-22T12:15:00.000000Z",
-        reason="",
-        cost=Cost(),
-        before={},
-    )
+    return command(action, endpoint=endpoint, parameters=parameters)
 
 
 def play(scenario: Callable[[], Awaitable[None]]) -> None:
