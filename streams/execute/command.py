@@ -77,7 +77,7 @@ async def _run(config: Config, office: Office, *, rehearse: bool) -> None:
     from streams.execute.rehearsal import Rehearsal  # noqa: PLC0415
     from streams.http import HttpServer  # noqa: PLC0415
 
-    executor = executor_of(office.settings)
+    executor = executor_of(office.settings, config.safety)
     execution = Execution(config, office, Rehearsal(executor) if rehearse else executor, rehearse=rehearse)
     listen_to_signals(execution, asyncio.get_running_loop())
     server = HttpServer(config.http, execution.metrics, execution.healthy, execution.ready)
