@@ -11,6 +11,7 @@ import pytest
 
 from actions.executors.interface import Saved
 from actions.executors.kubernetes import KubernetesExecutor
+from actions.overshoot import REQUESTS_OF
 from schemas.executors import Kubernetes
 from schemas.outputs import Action
 from schemas.section import Seconds, Secret
@@ -309,6 +310,18 @@ def test_a_change_in_between_is_not_overwritten(command: Any) -> None:
         assert (failure.status, failure.retryable) == (409, True)
         assert await executor.apply(command, before) is None
         assert double.changes == []
+
+    in_a_cluster(scenario)
+
+
+@pytest.mark.parametrize("command", [THROTTLE, KEDA_THROTTLE], ids=["deployment", "scaledobject"])
+def test_it_takes_no_more_requests_than_the_worst_case_reckons_with(command: Any) -> None:
+    """From the command to the cluster's yes."""
+
+    async def scenario(double: KubernetesDouble, executor: KubernetesExecutor) -> None:
+        await applied(executor, command)
+        assert len(double.changes) == 1
+        assert len(double.asked) <= REQUESTS_OF[Kubernetes]
 
     in_a_cluster(scenario)
 

@@ -11,6 +11,7 @@ import pytest
 
 from actions.executors.litellm import LiteLLMExecutor
 from actions.executors.litellm_api import NO_LIMIT_RPM
+from actions.overshoot import REQUESTS_OF
 from schemas.executors import LiteLLM
 from schemas.outputs import Action
 from schemas.section import Seconds, Secret
@@ -255,6 +256,18 @@ def test_an_undo_is_made_once_whatever_goes_wrong(method: str, fault: Fault) -> 
         assert await settled(lambda: executor.undo(BOTH, before)) is None
         assert (limits(double), double.fallbacks) == ((NO_LIMIT_RPM, 100), {})
         assert len(double.changes) == 4
+
+    at_a_proxy(scenario)
+
+
+def test_it_takes_no_more_requests_than_the_worst_case_reckons_with() -> None:
+    """From the command to the proxy's yes, of a model with one deployment and fallbacks."""
+
+    async def scenario(double: LiteLLMDouble, executor: LiteLLMExecutor) -> None:
+        double.fallbacks = {"small": ["other"], "*": ["runpod"]}
+        await applied(executor, brake(Action.THROTTLE, "small", max_requests_per_second=1.0))
+        assert double.changes == ["small {'rpm': 60}"]
+        assert len(double.asked) <= REQUESTS_OF[LiteLLM]
 
     at_a_proxy(scenario)
 
