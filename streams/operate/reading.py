@@ -22,18 +22,21 @@ class News(NamedTuple):
 
 
 class Follower:
-    """The present, and what is added to it. Use it with `async with`."""
+    """The present, and what is added to it. Use it with `async with`.
 
-    def __init__(self, config: Config) -> None:
-        self._config = config
+    Of `others`, topics besides the three, what comes after the beginning is handed over as it is.
+    """
+
+    def __init__(self, config: Config, *others: str) -> None:
+        self._config, self._others = config, others
         self.present = Present(config)
 
     async def __aenter__(self) -> Self:
         with records_bar() as progress:
             self._reader = await LogReader(self._config.kafka, progress).__aenter__()
             try:
-                self._stretches = await self._reader.stretches(TOPICS)
-                for stretch in self._stretches:
+                self._stretches = await self._reader.stretches((*TOPICS, *self._others))
+                for stretch in (own for own in self._stretches if own.topic in TOPICS):
                     async for record in self._reader.records(stretch):
                         self.present.take(stretch.topic, record.value, record.timestamp * 1000)
             except BaseException:
@@ -44,14 +47,10 @@ class Follower:
     async def __aexit__(self, *_: object) -> None:
         await self._reader.__aexit__()
 
-    async def batches(self, *others: str) -> AsyncIterator[list[News]]:
-        """What comes after, as it comes; an empty list where a moment brought nothing.
-
-        Of `others`, topics besides the three, what comes from now on is handed over as it is.
-        """
-        stretches = self._stretches + await self._reader.stretches(others)
-        topics = {stretch.tp: stretch.topic for stretch in stretches}
-        async for records in self._reader.follow(stretches):
+    async def batches(self) -> AsyncIterator[list[News]]:
+        """What comes after, as it comes; an empty list where a moment brought nothing. Without end."""
+        topics = {stretch.tp: stretch.topic for stretch in self._stretches}
+        async for records in self._reader.follow(self._stretches):
             yield [self._news(topics[TopicPartition(record.topic, record.partition)], record) for record in records]
 
     def _news(self, topic: str, record: Any) -> News:  # noqa: ANN401 -- aiokafka's

@@ -1,0 +1,159 @@
+"""`commands ls` and `commands show` as a person reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from actions.chains import Link
+from actions.lifecycle import Life
+from actions.wording import clock, is_renewal, usd, what_to_do
+from schemas.outputs import Action, Command, Held, State
+from schemas.section import matches
+from streams.narration import printable, short
+from streams.operate.present import Present
+from streams.operate.trail import Entry, Trail
+
+FEW: Final = 3  # renewals that are shown one by one
+
+
+class Selection(NamedTuple):
+    """Which commands are meant; None: any."""
+
+    endpoint: str | None = None
+    state: State | None = None
+    since: str | None = None
+    every: bool = False  # renewals, and restores of what was held, too
+
+    def takes(self, life: Life, command: Command) -> bool:
+        is_late = self.since is None or command.issued_at >= self.since
+        is_there = self.endpoint is None or matches(command.endpoint, (self.endpoint,))
+        return is_late and is_there and (self.every or not _is_routine(command)) and self.state in (None, life.state)
+
+
+def selected(present: Present, selection: Selection) -> list[Link]:
+    """In order of time."""
+    links = [Link(life, life.command) for life in present.lives.known() if life.command is not None]
+    return [link for link in links if selection.takes(link.life, link.command)]
+
+
+def fields(link: Link) -> dict[str, Any]:
+    """For programs."""
+    life, command = link
+    return {
+        "id": command.id,
+        "at": command.issued_at,
+        "endpoint": command.endpoint,
+        "action": command.action.value,
+        "does": what_to_do(command.action, command.endpoint, command.parameters),
+        "mode": command.mode.value,
+        "state": life.state.value,
+        "held": None if command.held is None else command.held.value,
+        "executor": command.executor,
+        "rule": command.rule,
+        "reason": command.reason,
+        "expires_at": command.expires_at,
+        "saves_usd_per_hour": command.cost.saves_usd_per_hour,
+        "approved_by": command.approved_by or life.approvers,
+        "restores": command.restores,
+        "proposal": command.proposal,
+    }
+
+
+def table(links: Sequence[Link]) -> RenderableType:
+    """For people."""
+    if not links:
+        return Text("no commands")
+    shown = _columns("id", "at", "what", "state", "by", "saves", "rule")
+    for life, command in links:
+        saves = command.cost.saves_usd_per_hour
+        shown.add_row(
+            short(command.id),
+            clock(command.issued_at),
+            printable(what_to_do(command.action, command.endpoint, command.parameters)),
+            _state(life, command),
+            printable(command.executor or "-"),
+            "-" if saves is None else f"{usd(saves)}/h",
+            command.rule,
+        )
+    return shown
+
+
+def story(trail: Trail, *, every: bool) -> Group:
+    """The whole life of a command."""
+    return Group(_headline(trail), _facts(trail), Text(""), _course(trail, every=every))
+
+
+def _is_routine(command: Command) -> bool:
+    is_held_restore = command.action is Action.RESTORE and command.held is not None
+    return is_renewal(command) or is_held_restore
+
+
+def _state(life: Life, command: Command) -> str:
+    why = f" ({command.held})" if command.held not in (None, Held.AWAITING_APPROVAL) else ""
+    return f"{life.state}{why}"
+
+
+def _headline(trail: Trail) -> Text:
+    asked = trail.asked
+    deed = printable(what_to_do(asked.action, asked.endpoint, asked.parameters))
+    return Text(f"{deed}: {trail.state}", "bold")
+
+
+def _facts(trail: Trail) -> Table:
+    facts = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    facts.add_column(style="dim")
+    facts.add_column(overflow="fold")
+    for name, told in _told(trail):
+        facts.add_row(name, printable(told))
+    return facts
+
+
+def _told(trail: Trail) -> Iterator[tuple[str, str]]:
+    asked, cost = trail.asked, trail.asked.cost
+    yield "  id", asked.id
+    yield "  why", f"{asked.rule}: {asked.reason}"
+    yield "  mode", f"{asked.mode}" + (f", held: {asked.held}" if asked.held else "")
+    yield "  executor", asked.executor or "none takes it"
+    if asked.expires_at is not None:
+        yield "  until", clock(trail.chain.last.expires_at or asked.expires_at)
+    money = [
+        ("spend", cost.spend_usd, ""), ("budget", cost.budget_usd, ""),
+        ("rate", cost.rate_usd_per_hour, "/h"), ("saves", cost.saves_usd_per_hour, "/h"),
+        ("saved so far", trail.saved_usd, ""),
+    ]  # fmt: skip
+    told = [f"{name} {usd(amount)}{unit}" for name, amount, unit in money if amount is not None]
+    if told:
+        yield "  money", ", ".join(told)
+
+
+def _course(trail: Trail, *, every: bool) -> Table:
+    shown = _columns("at", "id", "what", "who", "why", "signature")
+    is_long = len(trail.passed_over) > FEW and not every
+    for entry in trail.entries:
+        if is_long and entry.command_id in trail.passed_over and entry.kind != "order" and "failed" not in entry.says:
+            continue
+        why = printable("; ".join(filter(None, [entry.why, *_changes(entry)])))
+        cells = (clock(entry.at), short(entry.id), printable(entry.says), printable(entry.who), why, entry.signature)
+        shown.add_row(*cells)
+    if is_long:
+        shown.caption = f"{len(trail.passed_over)} renewals between the first and the last are not shown (--all)"
+        shown.caption_justify = "left"
+    return shown
+
+
+def _changes(entry: Entry) -> Iterator[str]:
+    for name, values in (("before", entry.before), ("after", entry.after)):
+        if values and entry.kind == "result":
+            yield f"{name}: {', '.join(f'{key} {value}' for key, value in values.items())}"
+
+
+def _columns(*names: str) -> Table:
+    shown = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in names:
+        shown.add_column(name, overflow="fold", no_wrap=name in ("id", "at"))
+    return shown
