@@ -159,13 +159,15 @@ class Life:
 
     def _real_followers(self) -> list[Life]:
         """Those whose word counts for this one, in an order that no arrival can change."""
-        counting = (life for life in self._followers.values() if not self.is_real or _is_unheld(life))
+        in_name_only = self.command is not None and not self.is_real
+        counting = (life for life in self._followers.values() if in_name_only or _is_unheld(life))
         return sorted(counting, key=lambda life: life.id)
 
     def _is_done(self, restore: Life) -> bool:
         """Whether the restore has come to its end: at once, where nobody reports."""
-        is_reported = self.is_real and self.command is not None and self.command.executor is not None
-        return restore.progress in CARRIED_OUT or not is_reported
+        if restore.progress in CARRIED_OUT:
+            return True
+        return self.command is not None and (self.command.executor is None or not self.is_real)
 
 
 class Lives:
