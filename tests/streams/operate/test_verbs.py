@@ -1,0 +1,198 @@
+"""What operators see and say, on a real Kafka."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from msgspec import structs
+
+from schemas.orders import Order, Verb
+from schemas.outputs import Alert, Held, Refusal, Severity, State
+from schemas.signatures import refused
+from schemas.units import US, rfc3339
+from streams.operate import speaking
+from tests.actions.findings import START_US
+from tests.actions.lives import command, issued, proposal, refusal, renewal, restore, result
+from tests.streams.operate.cluster import Cluster, Said
+
+
+def now_s() -> float:
+    """As the builders of commands count time."""
+    return time.time() - START_US / US
+
+
+@pytest.fixture
+def cluster(kafka: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    monkeypatch.setattr("streams.operate.options.logs.configure", lambda *_: None)  # pytest's own handlers stay
+    monkeypatch.setenv("COLUMNS", "200")
+    return Cluster(kafka, topic_prefix, tmp_path)
+
+
+def test_the_present_is_read_from_the_topics_alone(cluster: Cluster) -> None:
+    """What is in force, what waits, who said yes, the kill switch, silences and failures, for programs and people."""
+    now = now_s()
+    first = cluster.worker.sign(command("acme/a", now - 600))
+    later = cluster.worker.sign(renewal(first, now - 100))
+    asked = proposal("acme/b", now - 60)
+    broken = command("acme/c", now - 50)
+    cluster.write(
+        later, first, asked, broken,
+        result(first, State.APPLYING, now - 599, before={"max_replicas": 10}), result(first, State.APPLIED, now - 595),
+        result(first, State.VERIFIED, now - 590, after={"max_replicas": 4}),
+        result(asked, State.AWAITING_APPROVAL, now - 30, by=("alice",), executor=None),
+        result(broken, State.FAILED, now - 20, reason="404 from the API"),
+        refusal(first, Refusal.REPLAYED, now - 10, executor="other", reason="seen before"),
+    )  # fmt: skip
+    assert cluster.run("silence", "add", 'rule="latency"', "--for", "2h", *cluster.by("bob")).code == 0
+    (status,) = cluster.run("status", "--output", "json").objects
+    assert [(row["endpoint"], row["state"], row["renewals"]) for row in status["in_force"]] == [
+        ("acme/a", "verified", 1),
+        ("acme/c", "failed", 0),
+    ]
+    assert status["in_force"][0]["saved_usd"] == pytest.approx(36 * 595 / 3600, rel=0.1)
+    assert [(row["endpoint"], row["approved_by"], row["persons"]) for row in status["waiting"]] == [
+        ("acme/b", ["alice"], 2)
+    ]
+    assert [row["what"] for row in status["troubles"]] == ["failed", "refused: replayed"]
+    assert [row["matchers"] for row in status["silences"]] == [['rule="latency"']]
+    assert status["warnings"] == []
+
+    page = cluster.run("status").out
+    for told in ("saving $72.00 per hour", "verified by hf", "1 of 2 (alice)", "rejected in", "404 from the API"):
+        assert told in page
+    rows = cluster.run("commands", "ls", "-o", "json").objects
+    assert [(row["endpoint"], row["state"]) for row in rows] == [
+        ("acme/a", "replaced"), ("acme/b", "awaiting_approval"), ("acme/c", "failed"),
+    ]  # fmt: skip
+    assert [row["id"] for row in cluster.run("commands", "ls", "-o", "json", "--all", "-e", "acme/a").objects] == [
+        first.id, later.id
+    ]  # fmt: skip
+    trail = cluster.run("commands", "show", later.id[:6], "-o", "json").objects
+    assert [(row["says"].partition(":")[0], row["who"]) for row in trail] == [
+        ("issued", "mode auto"), ("applying", "hf"), ("applied", "hf"), ("verified", "hf"), ("renewed", "mode auto"),
+        ("refused (replayed)", "other"),
+    ]  # fmt: skip
+    assert trail[0]["signature"] == f"good, key {cluster.worker.public.id}"
+    assert (trail[1]["before"], trail[3]["after"]) == ({"max_replicas": 10}, {"max_replicas": 4})
+    shown = cluster.run("commands", "show", first.id).out
+    assert "saves $36.00/h, saved so far $" in shown
+    assert "before: max_replicas 10" in shown
+
+
+def test_two_persons_approve_and_one_cannot_do_it_twice(cluster: Cluster) -> None:
+    """Each word is signed by its own key; the first is counted, the second issues the command."""
+    asked = proposal("acme/b", now_s())
+    cluster.write(asked)
+    heard: list[str] = []
+
+    def worker(order: Order) -> Sequence[Said]:
+        heard.append(order.who)
+        now = now_s()
+        if len(set(heard)) < 2:
+            return [result(asked, State.AWAITING_APPROVAL, now, by=tuple(heard), executor=None)]
+        return [issued(asked, now, *heard)]
+
+    done = cluster.run("commands", "approve", asked.id[:8], *cluster.by("alice"), reply=worker)
+    assert (done.code, done.out) == (0, "approved, 1 of 2 (alice)\n")
+    again = cluster.run("commands", "approve", asked.id[:8], *cluster.by("alice"))
+    assert (again.code, "alice has approved it already" in again.error) == (1, True)
+    done = cluster.run("commands", "approve", asked.id, *cluster.by("bob"), reply=worker)
+    assert done.code == 0
+    assert "approved by alice and bob: throttle acme/b to at most 4 replicas" in done.out
+    late = cluster.run("commands", "approve", asked.id, *cluster.by("bob"))
+    assert (late.code, "awaits no approval: it is issued as" in late.error) == (1, True)
+    orders = cluster.orders()
+    assert [(order.who, order.verb, order.command_id) for order in orders] == [
+        ("alice", Verb.APPROVE, asked.id),
+        ("bob", Verb.APPROVE, asked.id),
+    ]
+    assert [refused(order, [cluster.keys[order.who].public]) for order in orders] == [None, None]
+
+
+def test_a_refusal_is_told_and_ends_with_one(cluster: Cluster) -> None:
+    """And so is one of the safety stages that no approval overrules; nobody at all is another message."""
+    asked = proposal("acme/b", now_s())
+    cluster.write(asked)
+
+    def worker(order: Order) -> Sequence[Said]:
+        reason = f"{order.verb} {order.id[:8]}: the command awaits no approval"
+        return [refusal(asked, Refusal.UNKNOWN_COMMAND, now_s(), by=(order.who,), executor=None, reason=reason)]
+
+    done = cluster.run("commands", "reject", asked.id, *cluster.by("alice"), reply=worker)
+    assert (done.code, done.out) == (1, "")
+    assert "refused (unknown_command)" in done.error
+
+    def holds(_: Order) -> Sequence[Said]:
+        return [result(asked, State.HELD, now_s(), reason=Held.PROTECTED.value, executor=None)]
+
+    done = cluster.run("commands", "approve", asked.id, *cluster.by("bob"), reply=holds)
+    assert (done.code, "held all the same: the endpoint is protected" in done.error) == (1, True)
+
+
+def test_without_a_worker_the_order_is_written_and_that_is_said(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It counts as soon as one runs."""
+    monkeypatch.setattr(speaking, "ANSWER_S", 0.5)
+    done = cluster.run("pause-actions", *cluster.by("alice"))
+    assert (done.code, "no worker answered within 0.5 s" in done.error) == (1, True)
+    assert [order.verb for order in cluster.orders()] == [Verb.PAUSE]
+    assert "KILL SWITCH ON" in cluster.run("status").out
+
+
+def test_a_brake_is_rolled_back_by_any_id_of_its_chain(cluster: Cluster) -> None:
+    """The order names the first, which no renewal changes."""
+    now = now_s()
+    first = command("acme/a", now - 600)
+    later = renewal(first, now - 100)
+    cluster.write(first, later)
+    done = cluster.run(
+        "commands", "rollback", later.id[:10], *cluster.by("bob"), reply=lambda _: [restore(later, now_s())]
+    )
+    assert done.code == 0
+    assert "rolled back: restore acme/a" in done.out
+    assert [order.command_id for order in cluster.orders()] == [first.id]
+    held = command("acme/h", now, held=Held.COOLDOWN)
+    cluster.write(held)
+    done = cluster.run("commands", "rollback", held.id, *cluster.by("bob"))
+    assert (done.code, "is not in force: it is held (cooldown)" in done.error) == (1, True)
+
+
+def test_the_kill_switch_is_on_once_the_alert_says_so(cluster: Cluster) -> None:
+    """The worker's own word, with who and why; and off again."""
+
+    def worker(order: Order) -> Sequence[Said]:
+        status = "firing" if order.verb is Verb.PAUSE else "resolved"
+        return [kill_switch(order, status)]
+
+    done = cluster.run("pause-actions", "--for", "1h", *cluster.by("alice"), reply=worker)
+    assert (done.code, done.out) == (0, "kill switch firing by alice\n")
+    (status,) = cluster.run("status", "-o", "json").objects
+    assert [(row["by"], row["why"]) for row in status["pauses"]] == [("alice", "because")]
+    assert cluster.run("resume-actions", *cluster.by("bob"), reply=worker).out == "kill switch resolved by bob\n"
+    (status,) = cluster.run("status", "-o", "json").objects
+    assert status["pauses"] == []
+
+
+def test_silences_are_listed_and_ended(cluster: Cluster) -> None:
+    """By the beginning of the id."""
+    assert cluster.run("silence", "add", 'endpoint=~"acme/.*"', "--for", "2h", *cluster.by("alice")).code == 0
+    (row,) = cluster.run("silence", "ls", "-o", "json").objects
+    assert (row["by"], row["matchers"]) == ("alice", ['endpoint=~"acme/.*"'])
+    assert cluster.run("silence", "expire", row["id"][:5], *cluster.by("bob")).code == 0
+    assert cluster.run("silence", "ls").out == "no silences\n"
+    assert len(cluster.run("silence", "ls", "--all", "-o", "json").objects) == 1
+
+
+def kill_switch(order: Order, status: str) -> Alert:
+    fields = {"status": status, "summary": f"kill switch {status} by {order.who}", "at": rfc3339(0)}
+    return structs.replace(
+        Alert(
+            id="0" * 32, dedup_key="0" * 32, status="firing", severity=Severity.WARNING, summary="", rule="kill_switch",
+            subject="tidegate", endpoint=None, at="", finding_id="0" * 32, command_id=None, details={},
+        ),
+        **fields,
+    )  # fmt: skip
