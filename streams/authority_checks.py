@@ -41,7 +41,7 @@ def check_approvals(config: Config, report: Report) -> None:
     if config.operators and not approvers and (place := _mode_approve(config)) is not None:
         report.error(place, "approve: none of the operators may approve")
     if not config.operators and (place := _asking(config)) is not None:
-        report.warning(place, "nobody can approve: there are no `operators`; what is asked for ends as `otherwise` says")
+        report.warning(place, "nobody can approve: there are no `operators`; what is asked for ends as its `otherwise`")
 
 
 def _signing_key(config: Config, report: Report) -> None:

@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from actions.authority import refused
 from actions.lifecycle import Lives
+from actions.passed_on import refused
 from schemas.config import Config
 from schemas.orders import Order, Verb
 from schemas.outputs import Command, Id, Refusal, Result, State

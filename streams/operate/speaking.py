@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from aiokafka.errors import KafkaError
 
-from actions.authority import refused
+from actions.passed_on import refused
 from schemas.config import Config
 from schemas.orders import Order, Verb, seal
 from schemas.topics import APPROVALS

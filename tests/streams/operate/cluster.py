@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,10 +14,11 @@ import msgspec
 from aiokafka.admin import NewTopic
 from typer.testing import CliRunner
 
+from actions import ActionFold, passed_on
 from detectors import SETTINGS
 from schemas.config import Config
 from schemas.orders import Order
-from schemas.outputs import Alert, Command, Result
+from schemas.outputs import Alert, Command, Finding, Result
 from schemas.signatures import PrivateKey
 from schemas.topics import ALERTS, APPROVALS, COMMANDS, RESULTS
 from streams import broker, configuration
@@ -41,6 +43,30 @@ class Done(NamedTuple):
     def objects(self) -> list[Any]:
         assert self.code == 0, self.error
         return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Worker:
+    """The action stage itself, without the rest of the worker: it hears findings and orders, and signs commands."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._config, self._key = cluster.config, cluster.worker
+        self._fold = ActionFold(cluster.config)
+        self._heard = 0
+
+    def find(self, finding: Finding) -> list[Said]:
+        """What comes of a finding."""
+        return [self._signed(one) for one in self._fold.apply(finding, None)]
+
+    def __call__(self, order: Order) -> list[Said]:
+        """What comes of an order."""
+        self._heard += 1
+        heard = passed_on.pass_on(order, time.time_ns() // 1000, self._heard, self._config)
+        if heard is None:
+            return []
+        return self.find(heard) if isinstance(heard, Finding) else [heard]
+
+    def _signed(self, said: Said) -> Said:
+        return self._key.sign(said) if isinstance(said, Command) and said.held is None else said
 
 
 class Cluster:

@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from msgspec import structs
 
+from actions.results import unheard
 from schemas.orders import Order, Verb
-from schemas.outputs import Alert, Held, Refusal, Severity, State
-from schemas.signatures import refused
-from schemas.units import US, rfc3339
+from schemas.outputs import Command, Finding, Held, Refusal, State
+from schemas.units import US
 from streams.operate import speaking
-from tests.actions.findings import START_US
-from tests.actions.lives import command, issued, proposal, refusal, renewal, restore, result
-from tests.streams.operate.cluster import Cluster, Said
+from tests.actions.findings import START_US, later, surge
+from tests.actions.lives import command, proposal, refusal, renewal, result
+from tests.streams.operate.cluster import Cluster, Said, Worker
 
 
 def now_s() -> float:
@@ -29,6 +28,21 @@ def cluster(kafka: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("streams.operate.options.logs.configure", lambda *_: None)  # pytest's own handlers stay
     monkeypatch.setenv("COLUMNS", "200")
     return Cluster(kafka, topic_prefix, tmp_path)
+
+
+def asking(cluster: Cluster, **sections: object) -> Worker:
+    """A worker that asks two persons before it throttles."""
+    rules = [{"actions": ["throttle"], "approve": {"persons": 2}}]
+    cluster.configure(**{"mode": "auto", "approvals": rules, "executors": {"hf": {"type": "dry_run"}}, **sections})
+    return Worker(cluster)
+
+
+def found(cluster: Cluster, worker: Worker, finding: Finding) -> Command:
+    """The one command that comes of a finding."""
+    said = worker.find(finding)
+    cluster.write(*said)
+    (given,) = (one for one in said if isinstance(one, Command))
+    return given
 
 
 def test_the_present_is_read_from_the_topics_alone(cluster: Cluster) -> None:
@@ -84,32 +98,33 @@ def test_the_present_is_read_from_the_topics_alone(cluster: Cluster) -> None:
 
 def test_two_persons_approve_and_one_cannot_do_it_twice(cluster: Cluster) -> None:
     """Each word is signed by its own key; the first is counted, the second issues the command."""
-    asked = proposal("acme/b", now_s())
-    cluster.write(asked)
-    heard: list[str] = []
-
-    def worker(order: Order) -> Sequence[Said]:
-        heard.append(order.who)
-        now = now_s()
-        if len(set(heard)) < 2:
-            return [result(asked, State.AWAITING_APPROVAL, now, by=tuple(heard), executor=None)]
-        return [issued(asked, now, *heard)]
-
+    worker = asking(cluster)
+    asked = found(cluster, worker, surge("acme/b", now_s()))
     done = cluster.run("commands", "approve", asked.id[:8], *cluster.by("alice"), reply=worker)
-    assert (done.code, done.out) == (0, "approved, 1 of 2 (alice)\n")
+    assert (done.code, done.out) == (0, "approved, 1 of 2 (alice)\n"), done.error
     again = cluster.run("commands", "approve", asked.id[:8], *cluster.by("alice"))
     assert (again.code, "alice has approved it already" in again.error) == (1, True)
     done = cluster.run("commands", "approve", asked.id, *cluster.by("bob"), reply=worker)
-    assert done.code == 0
-    assert "approved by alice and bob: throttle acme/b to at most 4 replicas" in done.out
+    assert done.code == 0, done.error
+    assert "approved by alice and bob: throttle acme/b to at most 12.5 requests per second" in done.out
     late = cluster.run("commands", "approve", asked.id, *cluster.by("bob"))
     assert (late.code, "awaits no approval: it is issued as" in late.error) == (1, True)
-    orders = cluster.orders()
-    assert [(order.who, order.verb, order.command_id) for order in orders] == [
-        ("alice", Verb.APPROVE, asked.id),
-        ("bob", Verb.APPROVE, asked.id),
+    trail = cluster.run("commands", "show", asked.id, "-o", "json").objects
+    assert [(row["kind"], row["who"], row["signature"]) for row in trail if row["kind"] != "result"] == [
+        ("command", "mode approve", ""),
+        ("order", "alice", "good"),
+        ("order", "bob", "good"),
+        ("command", "alice and bob", f"good, key {cluster.worker.public.id}"),
     ]
-    assert [refused(order, [cluster.keys[order.who].public]) for order in orders] == [None, None]
+
+
+def test_no_is_no_and_one_person_is_enough(cluster: Cluster) -> None:
+    """With who and why in the audit trail."""
+    worker = asking(cluster)
+    asked = found(cluster, worker, surge("acme/b", now_s()))
+    done = cluster.run("commands", "reject", asked.id, *cluster.by("bob"), reply=worker)
+    assert (done.code, done.out) == (0, "rejected by bob: because\n"), done.error
+    assert "rejected" in cluster.run("commands", "ls", "--state", "rejected").out
 
 
 def test_a_refusal_is_told_and_ends_with_one(cluster: Cluster) -> None:
@@ -117,11 +132,10 @@ def test_a_refusal_is_told_and_ends_with_one(cluster: Cluster) -> None:
     asked = proposal("acme/b", now_s())
     cluster.write(asked)
 
-    def worker(order: Order) -> Sequence[Said]:
-        reason = f"{order.verb} {order.id[:8]}: the command awaits no approval"
-        return [refusal(asked, Refusal.UNKNOWN_COMMAND, now_s(), by=(order.who,), executor=None, reason=reason)]
+    def refuses(order: Order) -> Sequence[Said]:
+        return [unheard(order, Refusal.UNKNOWN_COMMAND, START_US, "the command awaits no approval")]
 
-    done = cluster.run("commands", "reject", asked.id, *cluster.by("alice"), reply=worker)
+    done = cluster.run("commands", "reject", asked.id, *cluster.by("alice"), reply=refuses)
     assert (done.code, done.out) == (1, "")
     assert "refused (unknown_command)" in done.error
 
@@ -145,36 +159,34 @@ def test_without_a_worker_the_order_is_written_and_that_is_said(
 
 def test_a_brake_is_rolled_back_by_any_id_of_its_chain(cluster: Cluster) -> None:
     """The order names the first, which no renewal changes."""
-    now = now_s()
-    first = command("acme/a", now - 600)
-    later = renewal(first, now - 100)
-    cluster.write(first, later)
-    done = cluster.run(
-        "commands", "rollback", later.id[:10], *cluster.by("bob"), reply=lambda _: [restore(later, now_s())]
-    )
-    assert done.code == 0
-    assert "rolled back: restore acme/a" in done.out
-    assert [order.command_id for order in cluster.orders()] == [first.id]
-    held = command("acme/h", now, held=Held.COOLDOWN)
+    worker = asking(cluster, approvals=[])
+    begun = surge("acme/b", now_s() - 600)
+    found(cluster, worker, begun)
+    renewed = found(cluster, worker, later(begun, now_s() - 60))
+    assert renewed.restores is not None
+    done = cluster.run("commands", "rollback", renewed.id[:10], *cluster.by("bob"), reply=worker)
+    assert done.code == 0, done.error
+    assert "rolled back: restore acme/b" in done.out
+    assert [order.command_id for order in cluster.orders()] == [renewed.restores]
+    held = command("acme/h", now_s(), held=Held.COOLDOWN)
     cluster.write(held)
     done = cluster.run("commands", "rollback", held.id, *cluster.by("bob"))
     assert (done.code, "is not in force: it is held (cooldown)" in done.error) == (1, True)
 
 
-def test_the_kill_switch_is_on_once_the_alert_says_so(cluster: Cluster) -> None:
-    """The worker's own word, with who and why; and off again."""
-
-    def worker(order: Order) -> Sequence[Said]:
-        status = "firing" if order.verb is Verb.PAUSE else "resolved"
-        return [kill_switch(order, status)]
-
+def test_the_kill_switch_is_on_once_the_worker_says_so(cluster: Cluster) -> None:
+    """With who and why; and off again."""
+    worker = asking(cluster)
     done = cluster.run("pause-actions", "--for", "1h", *cluster.by("alice"), reply=worker)
-    assert (done.code, done.out) == (0, "kill switch firing by alice\n")
+    assert done.code == 0, done.error
+    assert "by alice: because" in done.out
     (status,) = cluster.run("status", "-o", "json").objects
     assert [(row["by"], row["why"]) for row in status["pauses"]] == [("alice", "because")]
-    assert cluster.run("resume-actions", *cluster.by("bob"), reply=worker).out == "kill switch resolved by bob\n"
+    assert "bob: because" in cluster.run("resume-actions", *cluster.by("bob"), reply=worker).out
     (status,) = cluster.run("status", "-o", "json").objects
     assert status["pauses"] == []
+    done = cluster.run("resume-actions", *cluster.by("bob"), reply=worker)
+    assert (done.code, "actions are not paused" in done.error) == (1, True)
 
 
 def test_silences_are_listed_and_ended(cluster: Cluster) -> None:
@@ -185,14 +197,3 @@ def test_silences_are_listed_and_ended(cluster: Cluster) -> None:
     assert cluster.run("silence", "expire", row["id"][:5], *cluster.by("bob")).code == 0
     assert cluster.run("silence", "ls").out == "no silences\n"
     assert len(cluster.run("silence", "ls", "--all", "-o", "json").objects) == 1
-
-
-def kill_switch(order: Order, status: str) -> Alert:
-    fields = {"status": status, "summary": f"kill switch {status} by {order.who}", "at": rfc3339(0)}
-    return structs.replace(
-        Alert(
-            id="0" * 32, dedup_key="0" * 32, status="firing", severity=Severity.WARNING, summary="", rule="kill_switch",
-            subject="tidegate", endpoint=None, at="", finding_id="0" * 32, command_id=None, details={},
-        ),
-        **fields,
-    )  # fmt: skip
