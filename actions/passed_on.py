@@ -45,7 +45,7 @@ def report(result: Result, at_us: int, offset: int) -> Finding | None:
 
 def refused(order: Order, at_us: int, config: Config) -> tuple[Refusal, str] | None:
     """Why an order does not count."""
-    if not all(map(_is_time, (order.at, order.until or order.at))):
+    if not _is_time(order.at) or (order.until is not None and not _is_time(order.until)):
         return Refusal.UNREADABLE, "expected times in RFC 3339 with an offset"
     if seal(order).id != order.id:
         return Refusal.BAD_SIGNATURE, "the id is not that of its content"

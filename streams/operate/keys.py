@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -18,6 +19,7 @@ from streams.options import Output, OutputForm
 
 FOR_ITS_OWNER: Final = 0o600
 FOR_ALL: Final = 0o644
+NAME: Final = re.compile(r"\w[\w.@-]*")
 PRIVATE: Final = "-----BEGIN"
 
 keys_app = typer.Typer(help="The keys that sign commands and orders.", no_args_is_help=True)
@@ -40,8 +42,8 @@ def create(
     The worker's signs commands ([bold]signing.key_file[/bold]), a person's signs approvals and
     the like ([bold]--key[/bold]). The public half goes into the configuration.
     """
-    if not name or Path(name).name != name:
-        raise UsageError(f"keys create: expected a name without slashes, got {name!r}")
+    if not NAME.fullmatch(name):
+        raise UsageError(f"keys create: expected a name of letters, digits and . _ @ -, got {name!r}")
     key = PrivateKey.generate()
     private, public = out / f"{name}.key", out / f"{name}.pub"
     if public.exists():

@@ -61,9 +61,13 @@ def issued(asked: Command, at_s: float, *persons: str) -> Command:
 
 
 def renewal(earlier: Command, at_s: float) -> Command:
-    end = rfc3339(at(at_s + LIFETIME_S))
-    fields = {"restores": earlier.id, "proposal": None, "reason": f"renewed: {earlier.reason}"}
-    return sealed(structs.replace(earlier, issued_at=rfc3339(at(at_s)), expires_at=end, **fields))
+    fields = {
+        "restores": earlier.id,
+        "proposal": None,
+        "reason": f"renewed: {earlier.reason.removeprefix('renewed: ')}",
+    }
+    times = {"issued_at": rfc3339(at(at_s)), "expires_at": rfc3339(at(at_s + LIFETIME_S))}
+    return sealed(structs.replace(earlier, **fields, **times))
 
 
 def restore(earlier: Command, at_s: float, **fields: Any) -> Command:
@@ -99,4 +103,6 @@ def refusal(about: Command, why: Refusal, at_s: float = 1.0, **fields: Any) -> R
 
 
 def sealed(told: Command) -> Command:
-    return structs.replace(told, id=derive_id("command", repr(structs.replace(told, id=UNSEALED))))
+    """Unsigned, with an id that its content gives."""
+    blank = structs.replace(told, id=UNSEALED, signature=None)
+    return structs.replace(blank, id=derive_id("command", repr(blank)))
