@@ -84,7 +84,7 @@ def chain_of(lives: Lives, life: Life) -> Chain:
 
 def unfinished(lives: Lives) -> list[Chain]:
     """All brakes of which something may still be in force outside, the longest first."""
-    ends = (life for life in lives.known() if life.is_real and life.state in UNFINISHED)
+    ends = (life for life in lives if life.is_real and life.state in UNFINISHED)
     return sorted((chain_of(lives, life) for life in ends), key=lambda chain: (chain.first.issued_at, chain.first.id))
 
 

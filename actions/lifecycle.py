@@ -113,7 +113,8 @@ class Life:
 
     @property
     def is_awaiting(self) -> bool:
-        return self.state is State.AWAITING_APPROVAL
+        is_asked = self.command is not None and self.command.held is Held.AWAITING_APPROVAL
+        return is_asked and self.state is State.AWAITING_APPROVAL
 
     @property
     def approvers(self) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ class Status(Struct, frozen=True):
 def status_of(present: Present, config: Config, now_us: int) -> Status:
     """What is so at `now_us`."""
     chains = unfinished(present.lives)
-    waiting = [life for life in present.lives.known() if life.is_awaiting]
+    waiting = sorted((life for life in present.lives if life.is_awaiting), key=_issued)
     return Status(
         at=rfc3339(now_us),
         in_force=tuple(_in_force(chain, now_us) for chain in chains),
@@ -121,6 +121,10 @@ def status_of(present: Present, config: Config, now_us: int) -> Status:
         supposed=sum(_is_supposed(life, now_us) for life in present.lives),
         warnings=tuple(_warnings(present, chains, waiting, now_us)),
     )
+
+
+def _issued(life: Life) -> tuple[str, str]:
+    return ("" if life.command is None else life.command.issued_at, life.id)
 
 
 def silence_of(order: Order) -> Silence:

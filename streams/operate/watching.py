@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Iterator
-from typing import Final
 
 import msgspec
 from rich.live import Live
@@ -23,8 +22,6 @@ from streams.operate.page import page
 from streams.operate.present import Present, Record
 from streams.operate.reading import Follower
 from streams.operate.status import status_of
-
-REFRESH_PER_S: Final = 2
 
 
 def tell(config: Config, present: Present, *, as_objects: bool) -> None:
@@ -60,15 +57,15 @@ async def _follow(
 
 
 def _watch_live(config: Config) -> None:
-    """Redrawn twice a second: what ends in a minute must be seen to end."""
+    """Drawn anew at every change, and every half second: what ends in a minute must be seen to end."""
     console = new_console()
 
     async def run() -> None:
         async with Follower(config) as follower:
-            picture = lambda: page(status_of(follower.present, config, now_us()))  # noqa: E731 -- for rich to call
-            with Live(get_renderable=picture, console=console, refresh_per_second=REFRESH_PER_S, screen=True):
+            with Live(console=console, auto_refresh=False, screen=True) as live:
+                live.update(page(status_of(follower.present, config, now_us())), refresh=True)
                 async for _ in follower.batches():
-                    pass
+                    live.update(page(status_of(follower.present, config, now_us())), refresh=True)
 
     asyncio.run(run())
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,9 +14,11 @@ from actions.results import unheard
 from schemas.orders import Order, Verb
 from schemas.outputs import Command, Finding, Held, Refusal, State
 from schemas.units import US
+from streams.cli import INTERRUPTED
 from streams.operate import speaking
 from tests.actions.findings import START_US, later, surge
 from tests.actions.lives import command, proposal, refusal, renewal, result
+from tests.running import TIDEGATE, Starter
 from tests.streams.operate.cluster import Cluster, Said, Worker
 
 
@@ -197,3 +201,18 @@ def test_silences_are_listed_and_ended(cluster: Cluster) -> None:
     assert cluster.run("silence", "expire", row["id"][:5], *cluster.by("bob")).code == 0
     assert cluster.run("silence", "ls").out == "no silences\n"
     assert len(cluster.run("silence", "ls", "--all", "-o", "json").objects) == 1
+
+
+def test_watching_in_a_pipe_writes_a_line_for_each_change(cluster: Cluster, start_program: Starter) -> None:
+    """Until it is interrupted, as `tail -f`."""
+    own = command("acme/a", now_s())
+
+    async def scenario() -> int:
+        watching = start_program(*TIDEGATE, "status", "--watch", "--config", str(cluster.file))
+        await watching.until("nothing is in force")
+        await asyncio.to_thread(cluster.write, own, result(own, State.VERIFIED, now_s()))
+        await watching.until(f"command  {own.id[:8]}  Command sent: throttle acme/a")
+        await watching.until(f"result   {own.id[:8]}  verified, by hf")
+        return await asyncio.to_thread(watching.signalled, signal.SIGINT)
+
+    assert asyncio.run(scenario()) == INTERRUPTED
