@@ -37,15 +37,16 @@ def list_commands(  # noqa: PLR0913, PLR0917 -- one for each option, as typer ha
         str, typer.Option(metavar="WHEN", help="Issued since: 90s, 1h, 2d ago, or an RFC 3339 time with an offset.")
     ] = "1d",
     every: Annotated[  # noqa: FBT002
-        bool, typer.Option("--all", help="From the beginning on, with renewals and restores of what was held.")
+        bool, typer.Option("--all", help="Since the beginning; each renewal by itself, and restores of what was held.")
     ] = False,
     config: ConfigFile = None,
     output: OutputForm = Output.TABLE,
 ) -> None:
     """What was commanded or held back, the newest last, and what became of it.
 
-    States: proposed, awaiting_approval, rejected, held (with the reason), issued,
-    applying, applied, verified, failed, expired, replaced, restored.
+    A brake and its renewals are one line. States: proposed, awaiting_approval,
+    rejected, held (with the reason), issued, applying, applied, verified, failed,
+    expired, replaced, restored.
     """
     from streams.explain.page import new_console
     from streams.operate import listing
@@ -55,12 +56,12 @@ def list_commands(  # noqa: PLR0913, PLR0917 -- one for each option, as typer ha
         raise UsageError(f"--state: no command is '{state}'{nearest(state, State)}")
     begin = None if every else rfc3339(since_us(since, now_us()))
     selection = listing.Selection(endpoint, None if state is None else State(state), begin, every)
-    links = listing.selected(read_present(prepared(config)), selection)
+    rows = listing.selected(read_present(prepared(config)), selection)
     if output is Output.TABLE:
-        new_console().print(listing.table(links))
+        new_console().print(listing.table(rows))
         return
-    for link in links:
-        print(as_json(listing.fields(link)))
+    for row in rows:
+        print(as_json(listing.fields(row)))
 
 
 @commands_app.command()

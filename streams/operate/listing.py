@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from actions.chains import Link
-from actions.lifecycle import Life
-from actions.wording import clock, is_renewal, usd, what_to_do
+from actions.chains import chain_of
+from actions.lifecycle import Life, Lives
+from actions.wording import RENEWED, clock, is_renewal, usd, what_to_do
 from schemas.outputs import Action, Command, Held, State
 from schemas.section import matches
 from streams.narration import printable, short
@@ -21,29 +21,45 @@ from streams.operate.trail import Entry, Trail
 FEW: Final = 3  # renewals that are shown one by one
 
 
+class Row(NamedTuple):
+    """A command, and what became of it: where it stands for a brake with its renewals, of that."""
+
+    command: Command
+    state: State
+    approved_by: tuple[str, ...]
+
+
 class Selection(NamedTuple):
     """Which commands are meant; None: any."""
 
     endpoint: str | None = None
     state: State | None = None
     since: str | None = None
-    every: bool = False  # renewals, and restores of what was held, too
+    every: bool = False  # renewals, and restores of what was held, each by itself
 
-    def takes(self, life: Life, command: Command) -> bool:
+    def takes(self, command: Command) -> bool:
         is_late = self.since is None or command.issued_at >= self.since
         is_there = self.endpoint is None or matches(command.endpoint, (self.endpoint,))
-        return is_late and is_there and (self.every or not _is_routine(command)) and self.state in (None, life.state)
+        return is_late and is_there and (self.every or not _is_routine(command))
 
 
-def selected(present: Present, selection: Selection) -> list[Link]:
+def selected(present: Present, selection: Selection) -> list[Row]:
     """In order of time."""
-    links = [Link(life, life.command) for life in present.lives.known() if life.command is not None]
-    return [link for link in links if selection.takes(link.life, link.command)]
+    rows = [
+        Row(life.command, _state(present.lives, life, selection), life.command.approved_by or life.approvers)
+        for life in present.lives.known()
+        if life.command is not None and selection.takes(life.command)
+    ]
+    return [row for row in rows if selection.state in (None, row.state)]
 
 
-def fields(link: Link) -> dict[str, Any]:
+def _state(lives: Lives, life: Life, selection: Selection) -> State:
+    return chain_of(lives, life).state if life.is_real and not selection.every else life.state
+
+
+def fields(row: Row) -> dict[str, Any]:
     """For programs."""
-    life, command = link
+    command = row.command
     return {
         "id": command.id,
         "at": command.issued_at,
@@ -51,31 +67,31 @@ def fields(link: Link) -> dict[str, Any]:
         "action": command.action.value,
         "does": what_to_do(command.action, command.endpoint, command.parameters),
         "mode": command.mode.value,
-        "state": life.state.value,
+        "state": row.state.value,
         "held": None if command.held is None else command.held.value,
         "executor": command.executor,
         "rule": command.rule,
         "reason": command.reason,
         "expires_at": command.expires_at,
         "saves_usd_per_hour": command.cost.saves_usd_per_hour,
-        "approved_by": command.approved_by or life.approvers,
+        "approved_by": row.approved_by,
         "restores": command.restores,
         "proposal": command.proposal,
     }
 
 
-def table(links: Sequence[Link]) -> RenderableType:
+def table(rows: Sequence[Row]) -> RenderableType:
     """For people."""
-    if not links:
+    if not rows:
         return Text("no commands")
     shown = _columns("id", "at", "what", "state", "by", "saves", "rule")
-    for life, command in links:
+    for command, state, _ in rows:
         saves = command.cost.saves_usd_per_hour
         shown.add_row(
             short(command.id),
             clock(command.issued_at),
             printable(what_to_do(command.action, command.endpoint, command.parameters)),
-            _state(life, command),
+            f"{state}{_because(command)}",
             printable(command.executor or "-"),
             "-" if saves is None else f"{usd(saves)}/h",
             command.rule,
@@ -93,9 +109,8 @@ def _is_routine(command: Command) -> bool:
     return is_renewal(command) or is_held_restore
 
 
-def _state(life: Life, command: Command) -> str:
-    why = f" ({command.held})" if command.held not in (None, Held.AWAITING_APPROVAL) else ""
-    return f"{life.state}{why}"
+def _because(command: Command) -> str:
+    return f" ({command.held})" if command.held not in (None, Held.AWAITING_APPROVAL) else ""
 
 
 def _headline(trail: Trail) -> Text:
@@ -116,7 +131,7 @@ def _facts(trail: Trail) -> Table:
 def _told(trail: Trail) -> Iterator[tuple[str, str]]:
     asked, cost = trail.asked, trail.asked.cost
     yield "  id", asked.id
-    yield "  why", f"{asked.rule}: {asked.reason}"
+    yield "  why", f"{asked.rule}: {asked.reason.removeprefix(RENEWED)}"
     yield "  mode", f"{asked.mode}" + (f", held: {asked.held}" if asked.held else "")
     yield "  executor", asked.executor or "none takes it"
     if asked.expires_at is not None:

@@ -83,7 +83,7 @@ def test_the_present_is_read_from_the_topics_alone(cluster: Cluster) -> None:
         assert told in page
     rows = cluster.run("commands", "ls", "-o", "json").objects
     assert [(row["endpoint"], row["state"]) for row in rows] == [
-        ("acme/a", "replaced"), ("acme/b", "awaiting_approval"), ("acme/c", "failed"),
+        ("acme/a", "verified"), ("acme/b", "awaiting_approval"), ("acme/c", "failed"),
     ]  # fmt: skip
     assert [row["id"] for row in cluster.run("commands", "ls", "-o", "json", "--all", "-e", "acme/a").objects] == [
         first.id, later.id
@@ -201,6 +201,8 @@ def test_silences_are_listed_and_ended(cluster: Cluster) -> None:
     assert cluster.run("silence", "expire", row["id"][:5], *cluster.by("bob")).code == 0
     assert cluster.run("silence", "ls").out == "no silences\n"
     assert len(cluster.run("silence", "ls", "--all", "-o", "json").objects) == 1
+    wrong = cluster.run("silence", "add", "latency", "--for", "2h", *cluster.by("alice"))
+    assert (wrong.code, "expected a matcher" in wrong.error) == (2, True)
 
 
 def test_watching_in_a_pipe_writes_a_line_for_each_change(cluster: Cluster, start_program: Starter) -> None:
