@@ -32,15 +32,17 @@ def pass_on(order: Order, at_us: int, offset: int, config: Config) -> Finding | 
         return results.unheard(order, refusal[0], at_us, refusal[1])
     if order.verb in OF_ALERTING:
         return None
-    return _finding(OPERATOR, order.id, {"order": msgspec.to_builtins(order)}, (at_us, offset))
+    told = {"order": msgspec.to_builtins(order)}
+    return _finding((OPERATOR, order.id), told, (at_us, offset), config.version)
 
 
-def report(result: Result, at_us: int, offset: int) -> Finding | None:
+def report(result: Result, at_us: int, offset: int, config: Config) -> Finding | None:
     """What the action stage is to hear of a result: failures, and restores that are done."""
     is_restored = result.action is Action.RESTORE and result.state is State.VERIFIED
     if result.executor is None or not (result.state is State.FAILED or is_restored):
         return None
-    return _finding(EXECUTOR, result.id, {"result": msgspec.to_builtins(result)}, (at_us, offset))
+    told = {"result": msgspec.to_builtins(result)}
+    return _finding((EXECUTOR, result.id), told, (at_us, offset), config.version)
 
 
 def refused(order: Order, at_us: int, config: Config) -> tuple[Refusal, str] | None:
@@ -85,8 +87,8 @@ def _not_allowed(order: Order, config: Config) -> tuple[Refusal, str] | None:
     return None
 
 
-def _finding(rule: str, source_id: Id, evidence: dict[str, Any], place: tuple[int, int]) -> Finding:
-    at_us, offset = place
+def _finding(source: tuple[str, Id], evidence: dict[str, Any], place: tuple[int, int], config_version: str) -> Finding:
+    (rule, source_id), (at_us, offset) = source, place
     return Finding(
         id=derive_id(rule, source_id, offset),
         episode=derive_id(rule, source_id),
@@ -103,5 +105,5 @@ def _finding(rule: str, source_id: Id, evidence: dict[str, Any], place: tuple[in
         baseline=None,
         unit="offset",
         evidence=evidence,
-        config_version="",
+        config_version=config_version,
     )

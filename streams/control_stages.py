@@ -7,6 +7,7 @@ log, as findings of the rules `operator` and `executor`; they keep no state.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from types import NoneType
 
 import msgspec
 
@@ -89,8 +90,8 @@ class PassingStage(CoreStage):
     def position(self) -> bytes:
         return msgspec.msgpack.encode(None)
 
-    def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
-        """There is nothing to become."""
+    def restore(self, position: bytes, facts: Sequence[Fact]) -> None:  # noqa: ARG002 -- it keeps none
+        self._decode(position, NoneType)
 
     def reconfigure(self, config: Config) -> None:
         self._config = config
@@ -131,7 +132,7 @@ class ResultStage(PassingStage):
         for record, result in self._reader.read(records, values):
             good += 1
             self._newest_us = record.timestamp * 1000
-            heard = passed_on.report(result, self._newest_us, record.offset)
+            heard = passed_on.report(result, self._newest_us, record.offset, self._config)
             values += [] if heard is None else [heard]
         return Folded(values, event_counts(good, 0, values))
 

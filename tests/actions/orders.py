@@ -12,7 +12,7 @@ from schemas.orders import Order, Verb, seal
 from schemas.outputs import Command, Finding, Result, State
 from schemas.signatures import PrivateKey
 from schemas.units import rfc3339
-from tests.actions.findings import Outputs, at
+from tests.actions.findings import Outputs, at, settings
 
 KEYS: Final = {name: PrivateKey.generate() for name in ("alice", "bob", "carol", "worker")}
 _offsets = count()
@@ -59,6 +59,6 @@ def failed(command: Command, at_s: float, state: State = State.FAILED) -> Findin
             reason="403 Forbidden",
         )
     )
-    heard = passed_on.report(result, at(at_s), next(_offsets))
+    heard = passed_on.report(result, at(at_s), next(_offsets), settings())
     assert heard is not None
     return heard
