@@ -15,6 +15,7 @@ from schemas.units import US, from_rfc3339
 from streams.narration import printable, short
 from streams.operate.status import InForce, Pause, Silence, Status, Trouble, Waiting
 
+MOST_WARNINGS: Final = 5  # a worker that is away is late with everything
 OTHERWISE: Final = {"reject": "rejected", "issue": "carried out"}
 STYLES: Final = {
     State.VERIFIED: "green", State.APPLIED: "yellow", State.APPLYING: "yellow", State.ISSUED: "yellow",
@@ -28,7 +29,9 @@ def page(status: Status) -> Group:
 
 
 def _parts(status: Status) -> Iterator[RenderableType]:
-    yield from (Text(f"warning: {printable(warning)}", "bold yellow") for warning in status.warnings)
+    yield from (Text(f"warning: {printable(warning)}", "bold yellow") for warning in status.warnings[:MOST_WARNINGS])
+    if len(status.warnings) > MOST_WARNINGS:
+        yield Text(f"and {len(status.warnings) - MOST_WARNINGS:,} more warnings (-o json has all)", "bold yellow")
     yield from (_pause(pause, status.at) for pause in status.pauses)
     if not status.in_force:
         yield Text("nothing is in force")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actions.chains import chain_of, unfinished
-from schemas.outputs import State
+from actions.lifecycle import Lives
+from schemas.outputs import Held, Mode, Refusal, State
 from schemas.units import rfc3339
 from tests.actions.findings import at
-from tests.actions.lives import command, issued, proposal, renewal, restore, result
+from tests.actions.lives import command, issued, proposal, refusal, renewal, restore, result
 from tests.actions.test_lifecycle import Record, told
 
 FIRST = command()
@@ -65,3 +68,44 @@ def test_what_it_saved_is_counted_from_when_it_was_carried_out_to_when_it_was_un
     assert life is not None
     assert chain_of(ended, life).saved_usd(at(9999)) == pytest.approx(10.0)
     assert unfinished(ended) == []
+
+
+ASKED = proposal("acme/a")
+ISSUED = issued(ASKED, 60, "alice", "bob")
+GOES_ON = renewal(ISSUED, 500)
+STRONGER = command("acme/a", 700, parameters={"max_replicas": 2}, restores=GOES_ON.id)
+OFF = restore(STRONGER, 900)
+IN_SHADOW = command("acme/b", 10, held=Held.SHADOW, mode=Mode.SHADOW)
+UNDONE = restore(IN_SHADOW, 100)
+STORY: list[Record] = [
+    ASKED, result(ASKED, State.AWAITING_APPROVAL, 30, by=("alice",)), ISSUED, result(ISSUED, State.APPLYING, 61),
+    result(ISSUED, State.APPLIED, 62), refusal(ISSUED, Refusal.REPLAYED, 63), result(ISSUED, State.VERIFIED, 64),
+    GOES_ON, result(GOES_ON, State.VERIFIED, 501), IN_SHADOW, UNDONE, STRONGER, result(STRONGER, State.FAILED, 720),
+    OFF, result(OFF, State.VERIFIED, 905), result(STRONGER, State.RESTORED, 905),
+]  # fmt: skip
+
+
+@given(st.data())
+def test_the_present_of_a_fleet_does_not_depend_on_the_order_of_its_records(data: st.DataObject) -> None:
+    """Of any part of what was said, in any order, some of it again: the same states, brakes, approvals and money."""
+    some = data.draw(st.lists(st.sampled_from(STORY), min_size=1, unique_by=id))
+    again = data.draw(st.lists(st.sampled_from(some)))
+    assert present(told(data.draw(st.permutations([*some, *again])))) == present(told(some))
+
+
+def test_the_story_of_a_fleet_ends_with_nothing_in_force() -> None:
+    """Each of its commands has come to its own end."""
+    states, chains = present(told(STORY))
+    ends = {ASKED.id: State.ISSUED, ISSUED.id: State.REPLACED, GOES_ON.id: State.REPLACED, OFF.id: State.VERIFIED}
+    ends |= {STRONGER.id: State.RESTORED, IN_SHADOW.id: State.RESTORED, UNDONE.id: State.HELD}
+    assert {name: state for name, (state, _) in states.items()} == ends
+    assert chains == []
+
+
+def present(lives: Lives) -> tuple[dict[str, tuple[State, tuple[str, ...]]], list[object]]:
+    """All that operators are told of."""
+    chains = unfinished(lives)
+    brakes: list[object] = [
+        (one.first.id, one.last.id, one.state, one.began_at, one.saved_usd(at(999))) for one in chains
+    ]
+    return {life.id: (life.state, life.approvers) for life in lives}, brakes

@@ -99,6 +99,13 @@ def test_who_seems_to_be_away_is_a_warning(said: list[Said], at_s: float, told: 
     assert bool(warnings) is (told is not None)
 
 
+def test_many_warnings_leave_room_for_the_rest() -> None:
+    """Where a worker is away it is late with everything."""
+    told = printed(page(status(*(command(f"acme/{n}") for n in range(9)), at_s=2000)))
+    assert told.count("warning: ") == 5
+    assert "and 4 more warnings" in told
+
+
 def test_the_newest_word_about_the_kill_switch_counts_while_it_lasts() -> None:
     """Whatever order the records come in, and until when it says."""
     on, off = said_by("alice", Verb.PAUSE, 1), said_by("bob", Verb.RESUME, 5)
