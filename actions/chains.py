@@ -66,11 +66,15 @@ class Chain(NamedTuple):
         """Whether something of it may still be in force outside."""
         return self.end.is_real and self.end.state in UNFINISHED
 
+    @property
+    def was_carried_out(self) -> bool:
+        """Whether somebody has said so."""
+        return any(link.life.progress in CARRIED_OUT for link in self.links)
+
     def saved_usd(self, now_us: int) -> float | None:
-        """What it has kept from being spent until now, or its end; None: its price is not known, or it did nothing."""
+        """What it has kept from being spent until now, or its end; None: nobody knows its price, or that it is done."""
         rate = self.last.cost.saves_usd_per_hour
-        is_done = any(link.life.progress in CARRIED_OUT for link in self.links) or self.last.executor is None
-        if rate is None or not is_done or not self.end.is_real:
+        if rate is None or not self.was_carried_out or not self.end.is_real:
             return None
         end_us = now_us if self.ended_at is None else from_rfc3339(self.ended_at)
         return rate * max(0, end_us - from_rfc3339(self.began_at)) / HOUR_US

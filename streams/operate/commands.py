@@ -37,7 +37,11 @@ def list_commands(  # noqa: PLR0913, PLR0917 -- one for each option, as typer ha
         str, typer.Option(metavar="WHEN", help="Issued since: 90s, 1h, 2d ago, or an RFC 3339 time with an offset.")
     ] = "1d",
     every: Annotated[  # noqa: FBT002
-        bool, typer.Option("--all", help="Since the beginning; each renewal by itself, and restores of what was held.")
+        bool,
+        typer.Option(
+            "--all",
+            help="Since the beginning, and the routine, too: renewals, issued proposals.",
+        ),
     ] = False,
     config: ConfigFile = None,
     output: OutputForm = Output.TABLE,

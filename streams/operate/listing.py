@@ -35,12 +35,12 @@ class Selection(NamedTuple):
     endpoint: str | None = None
     state: State | None = None
     since: str | None = None
-    every: bool = False  # renewals, and restores of what was held, each by itself
+    every: bool = False  # routine, too: renewals, restores of what was held, proposals that were issued
 
-    def takes(self, command: Command) -> bool:
+    def takes(self, life: Life, command: Command) -> bool:
         is_late = self.since is None or command.issued_at >= self.since
         is_there = self.endpoint is None or matches(command.endpoint, (self.endpoint,))
-        return is_late and is_there and (self.every or not _is_routine(command))
+        return is_late and is_there and (self.every or not _is_routine(life, command))
 
 
 def selected(present: Present, selection: Selection) -> list[Row]:
@@ -48,7 +48,7 @@ def selected(present: Present, selection: Selection) -> list[Row]:
     rows = [
         Row(life.command, _state(present.lives, life, selection), life.command.approved_by or life.approvers)
         for life in present.lives.known()
-        if life.command is not None and selection.takes(life.command)
+        if life.command is not None and selection.takes(life, life.command)
     ]
     return [row for row in rows if selection.state in (None, row.state)]
 
@@ -104,9 +104,10 @@ def story(trail: Trail, *, every: bool) -> Group:
     return Group(_headline(trail), _facts(trail), Text(""), _course(trail, every=every))
 
 
-def _is_routine(command: Command) -> bool:
+def _is_routine(life: Life, command: Command) -> bool:
+    """What only goes on, undoes in name only, or was issued as another command since."""
     is_held_restore = command.action is Action.RESTORE and command.held is not None
-    return is_renewal(command) or is_held_restore
+    return is_renewal(command) or is_held_restore or life.issued_as is not None
 
 
 def _because(command: Command) -> str:
@@ -131,9 +132,10 @@ def _facts(trail: Trail) -> Table:
 def _told(trail: Trail) -> Iterator[tuple[str, str]]:
     asked, cost = trail.asked, trail.asked.cost
     yield "  id", asked.id
-    yield "  why", f"{asked.rule}: {asked.reason.removeprefix(RENEWED)}"
+    yield "  rule", asked.rule
+    yield "  why", asked.reason.removeprefix(RENEWED)
     yield "  mode", f"{asked.mode}" + (f", held: {asked.held}" if asked.held else "")
-    yield "  executor", asked.executor or "none takes it"
+    yield "  executor", asked.executor or trail.chain.last.executor or "none takes it"
     if asked.expires_at is not None:
         yield "  until", clock(trail.chain.last.expires_at or asked.expires_at)
     money = [

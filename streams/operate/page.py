@@ -36,7 +36,10 @@ def _parts(status: Status) -> Iterator[RenderableType]:
     if not status.in_force:
         yield Text("nothing is in force")
     else:
-        yield Text(f"in force: {len(status.in_force)}, saving {usd(status.saves_usd_per_hour)} per hour", "bold")
+        rest = status.would_save_usd_per_hour
+        more = f", and {usd(rest)} more once all is carried out" if rest else ""
+        saving = f"saving {usd(status.saves_usd_per_hour)} per hour{more}"
+        yield Text(f"in force: {len(status.in_force)}, {saving}", "bold")
         yield _brakes(status)
     if status.waiting:
         yield Text(f"waiting for approval: {len(status.waiting)}", "bold")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
 
 from actions.chains import Chain, unfinished
-from actions.lifecycle import Life
+from actions.lifecycle import CARRIED_OUT, Life
 from actions.wording import lasting, what_to_do
 from schemas.config import Config
 from schemas.orders import Order
@@ -97,7 +97,8 @@ class Status(Struct, frozen=True):
 
     at: str
     in_force: tuple[InForce, ...]
-    saves_usd_per_hour: float
+    saves_usd_per_hour: float  # as far as it is reported to be carried out ...
+    would_save_usd_per_hour: float  # ... and what the rest of it would
     waiting: tuple[Waiting, ...]
     pauses: tuple[Pause, ...]
     silences: tuple[Silence, ...]
@@ -113,7 +114,8 @@ def status_of(present: Present, config: Config, now_us: int) -> Status:
     return Status(
         at=rfc3339(now_us),
         in_force=tuple(_in_force(chain, now_us) for chain in chains),
-        saves_usd_per_hour=sum(chain.last.cost.saves_usd_per_hour or 0.0 for chain in chains),
+        saves_usd_per_hour=_saves(chain for chain in chains if chain.state in CARRIED_OUT),
+        would_save_usd_per_hour=_saves(chain for chain in chains if chain.state not in CARRIED_OUT),
         waiting=tuple(_waiting(life.command, life.approvers) for life in waiting if life.command is not None),
         pauses=tuple(_pauses(present, config, now_us)),
         silences=tuple(map(silence_of, present.silences(now_us))),
@@ -121,6 +123,10 @@ def status_of(present: Present, config: Config, now_us: int) -> Status:
         supposed=sum(_is_supposed(life, now_us) for life in present.lives),
         warnings=tuple(_warnings(present, chains, waiting, now_us)),
     )
+
+
+def _saves(chains: Iterable[Chain]) -> float:
+    return sum(chain.last.cost.saves_usd_per_hour or 0.0 for chain in chains)
 
 
 def _issued(life: Life) -> tuple[str, str]:

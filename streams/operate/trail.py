@@ -99,12 +99,18 @@ def _command(command: Command, config: Config, how: str = "") -> Entry:
         id=command.id,
         command_id=command.id,
         says=f"{how}{renewed}: {deed}",
-        who=" and ".join(command.approved_by) or f"mode {command.mode}",
+        who=_giver(command),
         why=command.reason,
         signature=signature_of(command, config.signing.trusted),
         cost=command.cost,
         before=command.before,
     )
+
+
+def _giver(command: Command) -> str:
+    """Whose decision it was: a restore bears the approvals of what it undoes, and needs none."""
+    is_asked_for = command.approved_by and command.action is not Action.RESTORE
+    return " and ".join(command.approved_by) if is_asked_for else "the worker"
 
 
 def _result(result: Result) -> Entry:

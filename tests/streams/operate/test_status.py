@@ -175,9 +175,9 @@ def test_the_trail_tells_who_why_and_what_it_was_worth_from_proposal_to_restore(
         assert life is not None
         trail = trail_of(present, config, life, at(9999))
         assert [(entry.says.partition(":")[0], entry.who) for entry in trail.entries] == [
-            ("held, it waits for approval", "mode approve"), ("approve", "alice"), ("awaiting_approval", "alice"),
+            ("held, it waits for approval", "the worker"), ("approve", "alice"), ("awaiting_approval", "alice"),
             ("approve", "bob"), ("issued", "alice and bob"), ("verified", "hf"), ("renewed", "alice and bob"),
-            ("issued", "alice and bob"), ("verified", "hf"), ("restored", "hf"),
+            ("issued", "the worker"), ("verified", "hf"), ("restored", "hf"),
         ]  # fmt: skip
         assert trail.saved_usd == pytest.approx(36.01)
     signatures = [entry.signature for entry in trail.entries if entry.kind == "command"]

@@ -79,7 +79,13 @@ def test_the_present_is_read_from_the_topics_alone(cluster: Cluster) -> None:
     assert status["warnings"] == []
 
     page = cluster.run("status").out
-    for told in ("saving $72.00 per hour", "verified by hf", "1 of 2 (alice)", "rejected in", "404 from the API"):
+    for told in (
+        "saving $36.00 per hour, and $36.00 more once",
+        "verified by hf",
+        "1 of 2 (alice)",
+        "rejected in",
+        "404 from the API",
+    ):
         assert told in page
     rows = cluster.run("commands", "ls", "-o", "json").objects
     assert [(row["endpoint"], row["state"]) for row in rows] == [
@@ -90,7 +96,7 @@ def test_the_present_is_read_from_the_topics_alone(cluster: Cluster) -> None:
     ]  # fmt: skip
     trail = cluster.run("commands", "show", later.id[:6], "-o", "json").objects
     assert [(row["says"].partition(":")[0], row["who"]) for row in trail] == [
-        ("issued", "mode auto"), ("applying", "hf"), ("applied", "hf"), ("verified", "hf"), ("renewed", "mode auto"),
+        ("issued", "the worker"), ("applying", "hf"), ("applied", "hf"), ("verified", "hf"), ("renewed", "the worker"),
         ("refused (replayed)", "other"),
     ]  # fmt: skip
     assert trail[0]["signature"] == f"good, key {cluster.worker.public.id}"
@@ -115,7 +121,7 @@ def test_two_persons_approve_and_one_cannot_do_it_twice(cluster: Cluster) -> Non
     assert (late.code, "awaits no approval: it is issued as" in late.error) == (1, True)
     trail = cluster.run("commands", "show", asked.id, "-o", "json").objects
     assert [(row["kind"], row["who"], row["signature"]) for row in trail if row["kind"] != "result"] == [
-        ("command", "mode approve", ""),
+        ("command", "the worker", ""),
         ("order", "alice", "good"),
         ("order", "bob", "good"),
         ("command", "alice and bob", f"good, key {cluster.worker.public.id}"),
