@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import pty
+import select
 import signal
+import subprocess
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -18,8 +23,11 @@ from streams.cli import INTERRUPTED
 from streams.operate import speaking
 from tests.actions.findings import START_US, later, surge
 from tests.actions.lives import command, proposal, refusal, renewal, result
-from tests.running import TIDEGATE, Starter
+from tests.running import TIDEGATE, WAIT_S, Starter
 from tests.streams.operate.cluster import Cluster, Said, Worker
+
+ENTER_SCREEN: Final = "\x1b[?1049h"
+LEAVE_SCREEN: Final = "\x1b[?1049l"
 
 
 def now_s() -> float:
@@ -224,3 +232,32 @@ def test_watching_in_a_pipe_writes_a_line_for_each_change(cluster: Cluster, star
         return await asyncio.to_thread(watching.signalled, signal.SIGINT)
 
     assert asyncio.run(scenario()) == INTERRUPTED
+
+
+def test_watching_on_a_terminal_gives_it_back(cluster: Cluster) -> None:
+    """The picture has a screen of its own, which goes with Ctrl-C."""
+    ours, theirs = pty.openpty()
+    watching = subprocess.Popen(
+        [*TIDEGATE, "status", "--watch", "--config", str(cluster.file)],
+        stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"},
+    )  # fmt: skip
+    os.close(theirs)
+    try:
+        seen = read_until(ours, "nothing is in force")
+        watching.send_signal(signal.SIGINT)
+        seen += read_until(ours, LEAVE_SCREEN)
+        assert ENTER_SCREEN in seen
+        assert watching.wait(WAIT_S) == INTERRUPTED
+    finally:
+        watching.kill()
+        watching.wait(WAIT_S)
+        os.close(ours)
+
+
+def read_until(terminal: int, text: str) -> str:
+    """What the terminal shows, up to the text."""
+    seen = ""
+    while text not in seen:
+        assert select.select([terminal], [], [], WAIT_S)[0], seen
+        seen += os.read(terminal, 4096).decode(errors="replace")
+    return seen
