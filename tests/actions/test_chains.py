@@ -55,6 +55,13 @@ def test_what_was_approved_begins_with_what_was_issued() -> None:
     assert chain.first == own
 
 
+def test_what_was_approved_anew_is_a_brake_of_its_own() -> None:
+    """Though it asks for the same as the one whose place it takes: others answer for it."""
+    again = issued(proposal(at_s=50, restores=FIRST.id), 100, "alice")
+    (chain,) = unfinished(told([FIRST, again]))
+    assert [link.command for link in chain.links] == [again]
+
+
 def test_what_it_saved_is_counted_from_when_it_was_carried_out_to_when_it_was_undone() -> None:
     """At 36 dollars an hour: a cent a second; nothing while nobody has applied it, or where its price is not known."""
     lives = told([FIRST])

@@ -132,6 +132,14 @@ def test_only_the_words_of_operators_count() -> None:
     assert len(present.orders) == 4
 
 
+def test_an_order_that_is_played_again_changes_nothing() -> None:
+    """A copy is no second word, and one that is too old by then takes nothing from the first."""
+    given = said_by("alice", Verb.REJECT, 1, command_id=proposal().id)
+    present = present_of(given, given)
+    present.take(APPROVALS, msgspec.json.encode(given), at(9999))
+    assert [heard.refusal for heard in present.about[proposal().id]] == [None]
+
+
 def test_a_silence_ends_by_itself_or_when_somebody_says_so() -> None:
     """Until then it is listed."""
     until = "2099-01-01T00:00:00Z"
