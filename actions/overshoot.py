@@ -12,7 +12,7 @@
 *decide*    until there is a command. These rules decide at the event itself, which may come `input.lateness` late
 *approve*   `within`, if the command waits for an approval
 *execute*   until the provider says yes, while its API is healthy: three requests (read and plan, read again, write)
-            that take `timeout` at most; five in Kubernetes, and seven at a LiteLLM proxy whose model has one deployment,
+            that take `timeout` at most; five in Kubernetes, seven at a LiteLLM proxy whose model has one deployment,
             since more is read than is written. At Hugging Face an update may be under way that must be waited for:
             `settle_within`, `poll_every` until it is seen to be over, and the last two requests once more
 *settle*    until the replicas are gone: the executor's `settle_within`, which is an assumption about the provider
