@@ -26,6 +26,7 @@ def says(folder: Path, text: str) -> list[str]:
     [
         ("executors: {w: {type: webhook}}", "error: executors.w.url: is required, or url_file"),
         ("executors: {w: {type: webhook, url: hunter2}}", "error: executors.w.url: expected an address that begins"),
+        ("executors: {w: {type: litellm, url: 'hunter2:4000'}}", "error: executors.w.url: expected an address that be"),
         (
             "executors: {w: {type: webhook, url: 'http://h/'}}",
             "warning: executors.w: has neither secret nor secret_file",

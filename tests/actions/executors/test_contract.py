@@ -18,6 +18,9 @@ from schemas.section import Seconds, Secret
 from streams.simulator.hosting import Hosted
 from streams.simulator.hugging_face import CUT_AFTER, refusal
 from tests.actions.docket.commands import command
+from tests.doubles import kubernetes as cluster
+from tests.doubles import litellm as proxy
+from tests.doubles.server import Answer, Cut, Double
 from tests.doubles.webhook import SECRET, TOKEN, webhook_double
 from tests.hosted import LLAMA, account, order
 from tests.hosted import TOKEN as HF_TOKEN
@@ -75,10 +78,41 @@ async def hugging_face() -> AsyncIterator[Rig]:
         )  # fmt: skip
 
 
+@asynccontextmanager
+async def litellm() -> AsyncIterator[Rig]:
+    async with proxy.LiteLLMDouble() as double:
+        throttle = command(Action.THROTTLE, parameters={"max_requests_per_second": 5})
+        double.add("bert", "one", rpm=1000)
+        settings = sections.LiteLLM(url=double.url, key=Secret(proxy.KEY), models={throttle.endpoint: "bert"})
+        executor = executor_of(settings)
+        fail = failing(double, proxy.KEY)
+        yield Rig(executor, throttle, lambda: dict(double.rpm), lambda: len(double.changes), fail, (proxy.KEY,))
+        await executor.close()
+
+
+@asynccontextmanager
+async def kubernetes() -> AsyncIterator[Rig]:
+    async with cluster.KubernetesDouble(follows=True) as double:
+        throttle = command(Action.THROTTLE, parameters={"max_replicas": 4})
+        bert, workloads = double.add("deployment", "bert", 10), {throttle.endpoint: "llm/deployment/bert"}
+        settings = sections.Kubernetes(url=double.url, token=Secret(cluster.TOKEN), workloads=workloads)
+        executor = executor_of(settings)
+        fail = failing(double, cluster.TOKEN)
+        yield Rig(executor, throttle, lambda: bert.replicas, lambda: len(double.changes), fail, (cluster.TOKEN,))
+        await executor.close()
+
+
+def failing(double: Double, secret: str) -> Callable[[int | str], None]:
+    """Makes the next write go wrong; an answer says the secret back."""
+    return lambda fault: double.fail("PATCH", Answer(fault, secret) if isinstance(fault, int) else Cut(done=True))
+
+
 RIGS: Final[Mapping[type[sections.Executor], Made]] = {
     sections.DryRun: dry_run,
     sections.HuggingFace: hugging_face,
     sections.Webhook: webhook,
+    sections.LiteLLM: litellm,
+    sections.Kubernetes: kubernetes,
 }
 
 
