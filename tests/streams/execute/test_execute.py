@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import aiohttp
 import msgspec
 import pytest
 from aiokafka import TopicPartition
@@ -64,6 +66,14 @@ class Bench:
 
     def execute(self) -> Program:
         return self._start(*TIDEGATE, "execute", "--executor", "gate", "--config", str(self.job.file))
+
+    async def scrape(self, program: Program) -> str:
+        """What Prometheus would get, of a process that says that it is ready."""
+        port = json.loads(await program.until("listening"))["port"]
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", raise_for_status=True) as session:
+            await session.get("/-/ready")
+            await session.get("/-/healthy")
+            return await (await session.get("/metrics")).text()
 
     @asynccontextmanager
     async def executing(self, *, rehearse: bool = False) -> AsyncIterator[None]:
@@ -158,6 +168,10 @@ def test_a_signed_command_is_carried_out_verified_and_undone(bench: Run) -> None
             assert states(results, given.id) == [State.APPLYING, State.APPLIED, State.VERIFIED, State.RESTORED]
             refused = {r.refusal for r in results if r.refusal is not None}
             assert refused == {Refusal.UNSIGNED, Refusal.UNREADABLE}
+            scraped = await table.scrape(program)
+            assert 'tidegate_execute_results_total{executor="gate",state="verified"} 2.0' in scraped
+            assert 'tidegate_execute_refusals_total{executor="gate",reason="unsigned"} 1.0' in scraped
+            assert 'tidegate_execute_verified_seconds_count{executor="gate"} 1.0' in scraped
             assert program.signalled(signal.SIGTERM) == 0
             assert await table.committed() == 4, "settled, and yet to be read again"
             assert SECRET not in program.log.read_text()
