@@ -116,6 +116,33 @@ def run(config: ConfigFile = None) -> None:
 
 
 @app.command()
+def alert(
+    config: ConfigFile = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="For metrics and health, instead of http.port; 0 takes a free one.")
+    ] = None,
+) -> None:
+    """Delivers alerts: reads them from Kafka, and tells the receivers of the configuration.
+
+    Routes, groups, inhibits and silences as Alertmanager does; each receiver has a
+    task of its own, so one that is down holds up nobody else. Of several processes
+    one delivers, and the others stand by. Runs until SIGTERM or SIGINT, then ends
+    what is under way and exits with 0. SIGHUP reads the configuration again; kafka
+    and http need a restart.
+    """
+    from actions.receivers import registry, templates  # noqa: PLC0415 -- httpx: a moment to import
+    from streams.alert.process import run as run_alert  # noqa: PLC0415
+
+    def build(wanted: Config) -> Callable[[str, AnyReceiver], Receiver]:
+        return partial(registry.build, templates=templates.parse(wanted.alerting.templates))
+
+    logs.configure()
+    path = config_path(config)
+    loaded = with_port(configuration.load(path, SETTINGS, os.environ), port)
+    sys.exit(run_alert(loaded, build, reload=lambda: _reloaded(path)))
+
+
+@app.command()
 def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
     requests: Annotated[str | None, typer.Option(metavar="FILE", help="Request events.")] = None,
     scaling: Annotated[str | None, typer.Option(metavar="FILE", help="Scaling events.")] = None,

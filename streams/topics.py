@@ -53,6 +53,7 @@ def needed(config: Config, partitions: int = PARTITIONS) -> list[Topic]:
     single = (topics.FINDINGS, topics.COMMANDS, topics.RESULTS, topics.APPROVALS, topics.ALERTS)
     wanted += [Topic(name, 1, _on_the_logs_clock()) for name in single]
     wanted += [Topic(name + topics.STATE, many.get(name, 1), COMPACTED) for name in STAGES]
+    wanted.append(Topic(topics.ALERTS + topics.STATE, 1, COMPACTED))  # of `tidegate alert`: who was told what
     wanted += [Topic(name + topics.DEAD_LETTERS, 1, _dead_letter_settings()) for name in STAGES]
     return [topic._replace(name=config.kafka.topic_prefix + topic.name) for topic in wanted]
 

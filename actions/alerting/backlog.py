@@ -69,11 +69,8 @@ class Backlog:
         """
         if self._under_way is not None or now_us < self._blocked_until_us:
             return None
-        while self._schedule and self._schedule[0][0] <= now_us:
-            due_us, key = heapq.heappop(self._schedule)
-            group = self._groups.get(key)
-            if group is None or group.scheduled_us != due_us:
-                continue  # planned anew meanwhile
+        while (group := self._next()) is not None and self._schedule[0][0] <= now_us:
+            heapq.heappop(self._schedule)
             group.scheduled_us = None
             delivery = self._gather(group, now_us, hushed)
             if delivery is not None:
@@ -104,7 +101,7 @@ class Backlog:
 
     def wake_us(self) -> int | None:
         """When to `take` next; None: when something new comes."""
-        if self._under_way is not None or not self._schedule:
+        if self._under_way is not None or self._next() is None:
             return None
         return max(self._schedule[0][0], self._blocked_until_us)
 
@@ -128,6 +125,16 @@ class Backlog:
         found = [group.pending() for group in self._groups.values()]
         oldest = (since_us for _, since_us in found if since_us is not None)
         return sum(count for count, _ in found), min(oldest, default=None)
+
+    def _next(self) -> Group | None:
+        """The group that is due first. What was planned anew meanwhile is out of date, and goes."""
+        while self._schedule:
+            due_us, key = self._schedule[0]
+            group = self._groups.get(key)
+            if group is not None and group.scheduled_us == due_us:
+                return group
+            heapq.heappop(self._schedule)
+        return None
 
     def _gather(self, group: Group, now_us: int, hushed: Hushed) -> Delivery | None:
         reasons: Reasons = {}
@@ -224,6 +231,7 @@ class Backlog:
             del self._groups[group.key]
 
     def _plan(self, group: Group) -> None:
+        self._tidy()
         is_under_way = self._under_way is not None and self._under_way.notification.group_key == group.key
         if self._groups.get(group.key) is not group or is_under_way:
             group.scheduled_us = None
@@ -232,6 +240,9 @@ class Backlog:
         if due_us != group.scheduled_us and due_us is not None:
             heapq.heappush(self._schedule, (due_us, group.key))
         group.scheduled_us = due_us
+
+    def _tidy(self) -> None:
+        """An entry that is out of date may lie hours ahead."""
         if len(self._schedule) > 2 * len(self._groups) + SLACK:
             planned = self._groups.values()
             self._schedule = [(one.scheduled_us, one.key) for one in planned if one.scheduled_us is not None]

@@ -53,7 +53,7 @@ class Dispatch:
     """Feed it what the logs hold, then `take` what is due for each receiver, whose answer goes to its backlog."""
 
     def __init__(self, config: Config) -> None:
-        self.config = config
+        self._config = config
         self.backlogs: dict[str, Backlog] = {name: _backlog(name, config) for name in config.receivers}
         self._episodes, self._recent = Episodes(), Recent()
         self._routes, self._inhibitor = Routes(config), Inhibitor(config.alerting.inhibit)
@@ -84,29 +84,18 @@ class Dispatch:
         """What is due for a receiver; see `Backlog.take`."""
         return self.backlogs[receiver].take(now_us, partial(self._is_hushed, now_us))
 
-    def reconfigure(self, config: Config, now_us: int) -> None:
-        """Take a new configuration. To whom it routes open episodes, and did not before, they hear of them."""
-        self.config = config
-        self._routes, self._inhibitor = Routes(config), Inhibitor(config.alerting.inhibit)
-        self._silences.reconfigure(config.operators)
-        for name in self.backlogs.keys() - config.receivers.keys():
-            gone = self.backlogs.pop(name)
-            self._gone += [Fact(f"{STORY}/{episode}/{name}", None) for episode in gone.stories]
-        for name in config.receivers:
-            fresh = _backlog(name, config)
-            backlog = self.backlogs.setdefault(name, fresh)
-            backlog.send_resolved, backlog.external_url = fresh.send_resolved, fresh.external_url
-        self.route_again(now_us)
-
     def route_again(self, now_us: int) -> None:
-        """Every line that is known of an open episode, by the present configuration."""
+        """Every line that is known of an open episode, by the present configuration; once the log was read to its end.
+
+        To whom it leads now, and did not before, they hear of it.
+        """
         for episode, known in self._episodes:
             for line in sorted(known.lines.values(), key=lambda line: line.offset):
                 self._tell(episode, known, line, now_us)
         self._look_now()
 
     def restore(self, facts: Iterable[tuple[str, bytes]]) -> None:
-        """Become what the facts describe. Call once, when new; `route_again` once the log was read to its end."""
+        """Become what the facts describe. Call once, when new."""
         for subject, state in facts:
             kind, episode, *receiver = subject.split("/", 2)
             if kind == EPISODE:
@@ -144,7 +133,7 @@ class Dispatch:
 
     def _tell(self, episode: Id, known: Episode, line: Line, at_us: int) -> None:
         """Who the line is routed to gets it into their story, unless there is a newer one."""
-        labels = labels_of(line.alert, self.config, line.action)
+        labels = labels_of(line.alert, self._config, line.action)
         self._inhibitor.fires(episode, line.alert.endpoint or "", labels)
         for target in self._routes.targets(labels):
             backlog = self.backlogs[target.receiver]

@@ -54,11 +54,6 @@ class Silences:
         lasting = (one for one in self._silences.values() if not one.is_over(now_us))
         return any(match_all(one.matchers, labels) for one in lasting)
 
-    def reconfigure(self, operators: Mapping[str, Operator]) -> None:
-        """Whose word no longer counts, their silences end."""
-        self._is_open, self._keys = not operators, _keys(operators)
-        self._silences = {id_: one for id_, one in self._silences.items() if self._refused(one.order) is None}
-
     def _refused(self, order: Order) -> Refusal | None:
         if seal(order).id != order.id:
             return Refusal.UNREADABLE
