@@ -29,6 +29,7 @@ from schemas.config import Config
 from schemas.outputs import Command, Finding
 from schemas.topics import BILLING, REQUESTS, SCALING
 from streams import configuration, logs, narration
+from streams.alert.command import alert
 from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
 from streams.explain.command import explain_id
@@ -54,6 +55,7 @@ topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(test_app, name="test")
+app.command("alert")(alert)
 app.command("explain")(explain_id)
 
 
@@ -113,33 +115,6 @@ def run(config: ConfigFile = None) -> None:
     path = config_path(config)
     loaded = configuration.load(path, SETTINGS, os.environ)
     sys.exit(run_worker(loaded, build_stage, reload=lambda: _reloaded(path)))
-
-
-@app.command()
-def alert(
-    config: ConfigFile = None,
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="For metrics and health, instead of http.port; 0 takes a free one.")
-    ] = None,
-) -> None:
-    """Delivers alerts: reads them from Kafka, and tells the receivers of the configuration.
-
-    Routes, groups, inhibits and silences as Alertmanager does; each receiver has a
-    task of its own, so one that is down holds up nobody else. Of several processes
-    one delivers, and the others stand by. Runs until SIGTERM or SIGINT, then ends
-    what is under way and exits with 0. SIGHUP reads the configuration again; kafka
-    and http need a restart.
-    """
-    from actions.receivers import registry, templates  # noqa: PLC0415 -- httpx: a moment to import
-    from streams.alert.process import run as run_alert  # noqa: PLC0415
-
-    def build(wanted: Config) -> Callable[[str, AnyReceiver], Receiver]:
-        return partial(registry.build, templates=templates.parse(wanted.alerting.templates))
-
-    logs.configure()
-    path = config_path(config)
-    loaded = with_port(configuration.load(path, SETTINGS, os.environ), port)
-    sys.exit(run_alert(loaded, build, reload=lambda: _reloaded(path)))
 
 
 @app.command()

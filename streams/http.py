@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final, Protocol
+from typing import Final
 
 import structlog
 from aiohttp import web
@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from schemas.config import Http
 from streams.errors import TidegateError
+from streams.metrics import Metrics
 
 SHUTDOWN_S: Final = 1.0
 
@@ -21,19 +22,13 @@ class PortTaken(TidegateError):
     """The address to listen on cannot be had."""
 
 
-class Scraped(Protocol):
-    """What a process tells Prometheus."""
-
-    def render(self) -> bytes: ...
-
-
 Check = Callable[[], str | None]  # why not, or None if all is well
 
 
 class HttpServer:
-    """Serves one process. `healthy` and `ready` say why not."""
+    """Serves one worker. `healthy` and `ready` say why not."""
 
-    def __init__(self, settings: Http, metrics: Scraped, healthy: Check, ready: Check) -> None:
+    def __init__(self, settings: Http, metrics: Metrics, healthy: Check, ready: Check) -> None:
         self._settings = settings
         self._metrics = metrics
         app = web.Application()
