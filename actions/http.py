@@ -81,8 +81,8 @@ class Client:
 
     def _refused(self, asked: str, answer: httpx.Response) -> Failure:
         retryable = answer.is_server_error or answer.status_code in RETRYABLE
-        said = " ".join(answer.text.split())[:QUOTED]
-        reason = self._without_secrets(f"{asked}: {answer.status_code} {said}".rstrip())
+        said = " ".join(self._without_secrets(answer.text).split())[:QUOTED]  # in this order: no half of a secret
+        reason = f"{asked}: {answer.status_code} {said}".rstrip()
         said_no = answer.is_client_error or answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
         return Failure(reason, retryable, retry_after_s(answer.headers) if retryable else None, nothing_done=said_no)
 

@@ -18,7 +18,6 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Final
 
-import structlog
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
@@ -34,7 +33,7 @@ from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
 from streams.explain.command import explain_id
 from streams.lines import STDIN
-from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default
+from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default, reloaded
 from streams.replay import Replay
 from streams.replay_report import Printer, warn_of_disorder, warn_of_ignored
 from streams.rule_tests.command import test_app
@@ -114,7 +113,7 @@ def run(config: ConfigFile = None) -> None:
     logs.configure()
     path = config_path(config)
     loaded = configuration.load(path, SETTINGS, os.environ)
-    sys.exit(run_worker(loaded, build_stage, reload=lambda: _reloaded(path)))
+    sys.exit(run_worker(loaded, build_stage, reload=lambda: reloaded(path)))
 
 
 @app.command()
@@ -202,17 +201,6 @@ def _summary(config: Config) -> str:
     own = "".join(f", {count} in {mode}" for mode, count in sorted(others.items()))
     counts = f"endpoints: {len(config.endpoints)}{own}; budgets: {len(config.budgets)}; rules: {len(config.rules)}"
     return f"version {config.version}; mode: {config.mode}; {counts}"
-
-
-def _reloaded(path: Path) -> Config | None:
-    """The configuration read again; None, and every problem in the log, if it is bad."""
-    loaded, problems = configuration.read(path, SETTINGS, os.environ)
-    log = structlog.get_logger("tidegate.config")
-    for problem in problems:
-        log.warning("configuration", problem=str(problem))
-    if loaded is None:
-        log.error("configuration kept: the new one has errors", file=str(path))
-    return loaded
 
 
 def _replay(config: Config, files: dict[str, str], printer: Printer, *, strict: bool) -> int:

@@ -20,6 +20,7 @@ from actions.proposals import UNLIMITED
 from detectors import RULES
 from schemas.config import Config, Mode, Schedule, Security
 from schemas.topics import STAGES, Place
+from streams.receiver_checks import check_external, check_receivers
 from streams.typed_yaml import KeyPath, Report
 from streams.values import nearest
 
@@ -39,6 +40,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _security(config.kafka.security, report)
     _skip(config.input.skip, report)
     _schedules(config.schedules, report)
+    check_receivers(config, report)
     if report.has_error():
         return
     _same_everywhere(config, report)
@@ -51,6 +53,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _overflow(config, report)
     _only_alerts(config, report)
     _throttles(config, report)
+    check_external(config, report)
     if config.receivers:
         report.warning(("receivers",), "alerts are written to alerts.v1; no receiver delivers them yet")
 

@@ -35,6 +35,11 @@ class Delivery(NamedTuple):
     told: dict[Id, Told]
     reasons: Reasons
 
+    @property
+    def firsts(self) -> list[Id]:
+        """Of which the receiver was told nothing before."""
+        return [episode for episode, reason in self.reasons.items() if reason is Reason.FIRST]
+
 
 class Backlog:
     """Of one receiver. `external_url` is linked in every notification."""
@@ -45,6 +50,7 @@ class Backlog:
         self._groups: dict[str, Group] = {}
         self._schedule: list[tuple[int, str]] = []
         self._under_way: Delivery | None = None
+        self._newly_tried: list[Id] = []
         self._failures, self._blocked_until_us = 0, 0
         self._changed: set[Id] = set()
 
@@ -167,10 +173,8 @@ class Backlog:
 
     def _begin(self, delivery: Delivery) -> None:
         self._under_way = delivery
-        for episode, reason in delivery.reasons.items():
-            if reason is Reason.FIRST and not self.stories[episode].tried:
-                self.stories[episode].tried = True
-                self._changed.add(episode)
+        self._newly_tried = [episode for episode in delivery.firsts if not self.stories[episode].tried]
+        self._mark_tried(tried=True)
 
     def _end(self, now_us: int) -> None:
         delivery = self._answered()
@@ -185,13 +189,17 @@ class Backlog:
 
     def _give_back(self, *, is_certain: bool) -> None:
         delivery = self._answered()
-        for episode, reason in delivery.reasons.items():
-            if reason is Reason.FIRST and is_certain:
-                self.stories[episode].tried = False
-                self._changed.add(episode)
+        if is_certain:
+            self._mark_tried(tried=False)
         for group in self._touched(delivery):
             group.rest_until(self._blocked_until_us)
             self._note_all(group, delivery)
+
+    def _mark_tried(self, *, tried: bool) -> None:
+        """That of an earlier attempt stays: this one says nothing about it."""
+        for episode in self._newly_tried:
+            self.stories[episode].tried = tried
+        self._changed.update(self._newly_tried)
 
     def _answered(self) -> Delivery:
         delivery, self._under_way = self._under_way, None

@@ -13,7 +13,7 @@ from msgspec import structs
 from detectors import SETTINGS
 from schemas.config import Config
 from streams import configuration, logs
-from streams.options import ConfigFile, config_path
+from streams.options import ConfigFile, config_path, reloaded
 
 Port = Annotated[
     int | None,
@@ -40,7 +40,7 @@ def alert(config: ConfigFile = None, port: Port = None) -> None:
     logs.configure()
     path = config_path(config)
     loaded = _with_port(configuration.load(path, SETTINGS, os.environ), port)
-    sys.exit(run(loaded, build, reload=lambda: configuration.reloaded(path, SETTINGS, os.environ)))
+    sys.exit(run(loaded, build, reload=lambda: reloaded(path)))
 
 
 def _with_port(config: Config, port: int | None) -> Config:
