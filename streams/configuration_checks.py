@@ -20,6 +20,7 @@ from actions.proposals import UNLIMITED
 from detectors import RULES
 from schemas.config import Config, Mode, Schedule, Security
 from schemas.topics import STAGES, Place
+from streams.alerting_checks import check_alerting, warn_of_alerting
 from streams.receiver_checks import check_external, check_receivers
 from streams.typed_yaml import KeyPath, Report
 from streams.values import nearest
@@ -41,6 +42,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _skip(config.input.skip, report)
     _schedules(config.schedules, report)
     check_receivers(config, report)
+    check_alerting(config, report)
     if report.has_error():
         return
     _same_everywhere(config, report)
@@ -54,8 +56,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _only_alerts(config, report)
     _throttles(config, report)
     check_external(config, report)
-    if config.receivers:
-        report.warning(("receivers",), "alerts are written to alerts.v1; no receiver delivers them yet")
+    warn_of_alerting(config, report)
 
 
 def _servers(config: Config, report: Report) -> None:
