@@ -53,7 +53,7 @@ class PagerDuty:
         One event that is refused for good keeps no other from being told; it is the failure of them all in the end.
         """
         told = self._begun(notification.group_key)
-        for fired in notification.alerts:
+        for fired in filter(lambda fired: fired.is_news, notification.alerts):  # an incident needs no reminder
             for event in self._events(fired, notification.external_url):
                 mark = (fired.alert.id, event["event_action"])
                 if mark not in told:

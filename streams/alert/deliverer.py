@@ -125,7 +125,8 @@ class Deliverer:
     def _failed(self, delivery: Delivery, failure: Failure) -> None:
         pause_s = self._backlog.failed(failure, self._links.clock(), random.random())  # noqa: S311 -- no secret
         if failure.retryable:
-            log.warning("not delivered", receiver=self._name, reason=failure.reason, retry_in_s=round(pause_s, 1))
+            tell = log.warning if failure.retry_after_s is None else log.info
+            tell("not delivered", receiver=self._name, reason=failure.reason, retry_in_s=round(pause_s, 1))
         else:
             log.error("dropped", receiver=self._name, reason=failure.reason, episodes=sorted(delivery.told))
 

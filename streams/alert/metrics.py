@@ -61,8 +61,8 @@ class AlertMetrics:
         info.labels(version("tidegate")).set(1)
 
     def answered(self, receiver: str, failure: Failure | None) -> None:
-        """What became of a notification."""
-        self.up.labels(receiver).set(failure is None)
+        """What became of a notification. Who says when to come again, or has to be spared, is up."""
+        self.up.labels(receiver).set(failure is None or failure.retry_after_s is not None)
         if failure is None:
             self.delivered.labels(receiver).inc()
         else:

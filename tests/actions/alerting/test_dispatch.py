@@ -172,6 +172,20 @@ def test_the_end_of_what_may_have_been_told_is_told(answer: Answer) -> None:
     assert told.told("pager")[-1] == "-it is over"
 
 
+def test_that_an_answer_was_lost_is_not_forgotten_when_the_receiver_goes_down() -> None:
+    """The first attempt may have arrived, however surely the second did not."""
+    told = world()
+    told.answers["pager"] = Answer.CUT_OFF
+    told.write(alert("e"))
+    told.run()
+    told.answers["pager"] = Answer.UNREACHED
+    told.run(MINUTE_S)
+    told.answers["pager"] = Answer.TAKE
+    told.write(over("e"))
+    told.run(MINUTE_S)
+    assert told.told("pager") == ["+it burns", "-it is over"]
+
+
 def test_what_is_over_while_it_is_being_told_is_told_to_be_over() -> None:
     """The end comes after the trigger, never before, and never not at all."""
     told = world()

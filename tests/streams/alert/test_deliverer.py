@@ -146,7 +146,7 @@ def test_changes_are_told_after_alerts_and_not_kept_for_ever() -> None:
         running = asyncio.create_task(deliverer.run())
         await told.was_asked.wait()
         assert (len(told.notifications), len(told.changes)) == (1, 0)
-        while deliverer.oldest_change is not None:
+        while deliverer.oldest_change is not None:  # noqa: ASYNC110
             await asyncio.sleep(0)
         deliverer.stop()
         await running
