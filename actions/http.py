@@ -8,11 +8,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import httpx
+import msgspec
 
 from actions.failure import Failure
+
+T = TypeVar("T")
 
 QUOTED: Final = 200  # characters of an answer that a reason quotes
 MOST_RETRY_AFTER_S: Final = 3600.0
@@ -32,12 +35,13 @@ class Site(NamedTuple):
 
 
 class Body(NamedTuple):
-    """What a request carries, beside its path."""
+    """What a request carries, beside its path. `secrets`: those of this request alone, such as a token that rotates."""
 
     json: object = None
     content: bytes | None = None
     params: Mapping[str, str | int] | None = None
     headers: Mapping[str, str] = {}
+    secrets: tuple[str, ...] = ()
 
 
 NO_BODY: Final = Body()
@@ -48,8 +52,14 @@ class Client:
 
     def __init__(self, site: Site) -> None:
         self._site, self._base = site, site.base_url.rstrip("/")
+        is_tls = self._base.startswith(
+            "https:"
+        )  # without, there is nothing to verify, and no need to read whom to trust
         self._client = httpx.AsyncClient(
-            headers=dict(site.headers), timeout=site.timeout_s, verify=site.verify, follow_redirects=False
+            headers=dict(site.headers),
+            timeout=site.timeout_s,
+            verify=site.verify if is_tls else False,
+            follow_redirects=False,
         )
 
     async def send(
@@ -64,32 +74,43 @@ class Client:
                     **_content(body),
                 )  # fmt: skip
         except NOT_REACHED as error:
-            reason = self._without_secrets(f"{asked}: {type(error).__name__} {error}".rstrip())
-            return Failure(reason, retryable=True, nothing_done=True)
+            reason = f"{asked}: {type(error).__name__} {error}".rstrip()
+            return Failure(self._without_secrets(reason, body), retryable=True, nothing_done=True)
         except (httpx.TimeoutException, TimeoutError):
             return Failure(f"{asked}: no answer in time", retryable=True)
         except httpx.TransportError as error:  # reset, cut off: it may or may not have been done
-            return Failure(self._without_secrets(f"{asked}: {type(error).__name__} {error}".rstrip()), retryable=True)
+            reason = f"{asked}: {type(error).__name__} {error}".rstrip()
+            return Failure(self._without_secrets(reason, body), retryable=True)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
             return Failure(f"{asked}: the address cannot be used", retryable=False)
         if answer.is_success:
             return answer
-        return self._refused(asked, answer)
+        return self._refused(asked, answer, body)
 
     async def close(self) -> None:
         await self._client.aclose()
 
-    def _refused(self, asked: str, answer: httpx.Response) -> Failure:
+    def _refused(self, asked: str, answer: httpx.Response, body: Body) -> Failure:
         retryable = answer.is_server_error or answer.status_code in RETRYABLE
-        said = " ".join(self._without_secrets(answer.text).split())[:QUOTED]  # in this order: no half of a secret
+        said = " ".join(self._without_secrets(answer.text, body).split())[:QUOTED]  # in this order: no half of a secret
         reason = f"{asked}: {answer.status_code} {said}".rstrip()
+        asks_for_s = retry_after_s(answer.headers) if retryable else None
         said_no = answer.is_client_error or answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
-        return Failure(reason, retryable, retry_after_s(answer.headers) if retryable else None, nothing_done=said_no)
+        return Failure(reason, retryable, asks_for_s, answer.status_code, said_no)
 
-    def _without_secrets(self, text: str) -> str:
-        for secret in self._site.secrets:
+    def _without_secrets(self, text: str, body: Body) -> str:
+        for secret in (*self._site.secrets, *body.secrets):
             text = text.replace(secret, "<secret>")
         return text
+
+
+def parsed(answer: httpx.Response, kind: type[T]) -> T | Failure:
+    """What the answer says, as a struct: what is not in it is not looked at, and what is must be of its type."""
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except msgspec.MsgspecError as error:  # a gateway's page, or not the system that this was thought to be
+        asked = f"{answer.request.method} {answer.request.url.path}"
+        return Failure(f"{asked}: not the answer that was expected: {error}", retryable=True)
 
 
 def _content(body: Body) -> dict[str, Any]:

@@ -14,6 +14,15 @@ from streams.values import nearest
 ROUTE: KeyPath = ("alerting", "route")
 
 
+def wrong_matcher(text: str) -> str | None:
+    """What is wrong with a matcher, in the configuration or on the command line."""
+    try:
+        label = Matcher.parse(text).label
+    except BadMatcher as error:
+        return str(error)
+    return None if label in LABELS else _unknown(label)
+
+
 def check_alerting(config: Config, report: Report) -> None:
     """Errors: what could not be routed as it is meant."""
     root = config.alerting.route
@@ -60,13 +69,8 @@ def _route(route: Route, path: KeyPath, config: Config, report: Report) -> None:
 
 def _matchers(texts: Iterable[str], path: KeyPath, report: Report) -> None:
     for index, text in enumerate(texts):
-        try:
-            label = Matcher.parse(text).label
-        except BadMatcher as error:
-            report.error((*path, index), str(error))
-            continue
-        if label not in LABELS:
-            report.error((*path, index), _unknown(label))
+        if (wrong := wrong_matcher(text)) is not None:
+            report.error((*path, index), wrong)
 
 
 def _labels(labels: Iterable[str], path: KeyPath, report: Report) -> None:

@@ -27,12 +27,16 @@ from detectors import SETTINGS
 from schemas.config import Config
 from schemas.outputs import Command, Finding
 from schemas.topics import BILLING, REQUESTS, SCALING
-from streams import configuration, logs, narration
+from streams import configuration, logs, narration, overshoot_report
 from streams.alert.command import alert
 from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
 from streams.explain.command import explain_id
 from streams.lines import STDIN
+from streams.operate.commands import commands_app
+from streams.operate.keys import keys_app
+from streams.operate.silences import silence_app
+from streams.operate.verbs import pause_actions, resume_actions, status
 from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default, reloaded
 from streams.replay import Replay
 from streams.replay_report import Printer, warn_of_disorder, warn_of_ignored
@@ -55,7 +59,13 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(test_app, name="test")
 app.command("alert")(alert)
+app.add_typer(commands_app, name="commands")
+app.add_typer(silence_app, name="silence")
+app.add_typer(keys_app, name="keys")
 app.command("explain")(explain_id)
+app.command("status")(status)
+app.command("pause-actions")(pause_actions)
+app.command("resume-actions")(resume_actions)
 
 
 def main() -> None:
@@ -152,7 +162,12 @@ def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
 
 @app.command()
 def check(config: ConfigFile = None, output: OutputForm = Output.TABLE) -> None:
-    """Reads the configuration and prints each problem with its line. Touches no network."""
+    """Reads the configuration and prints each problem with its line. Touches no network.
+
+    If there is no error, says how many dollars it can cost at worst between a
+    breach and its end, for each endpoint with a price and each budget, and why
+    what is not stopped is not (docs/actions.md has the formula).
+    """
     path = config_path(config)
     loaded, problems = configuration.read(path, SETTINGS, os.environ)
     for problem in problems:
@@ -161,6 +176,8 @@ def check(config: ConfigFile = None, output: OutputForm = Output.TABLE) -> None:
         sys.exit(1)
     if output is Output.TABLE:
         print(f"{path}: ok ({_summary(loaded)})")
+    for line in overshoot_report.lines(loaded, output):
+        print(line)
 
 
 @app.command()

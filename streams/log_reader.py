@@ -1,4 +1,4 @@
-"""Reads topics from the beginning, or from a time on, to where they end now: what the verbs that look do.
+"""Reads topics from the beginning, or from a time on, to where they end now, and on: what the verbs that look do.
 
 No consumer group and no commits: a worker never notices.
 """
@@ -107,6 +107,16 @@ class LogReader:
             elif loop.time() - moved_at > STALLED_S:
                 at = f"{stretch.tp.topic}, partition {stretch.tp.partition}, offset {position}"
                 raise LogUnreadable(f"no broker handed over {at} within {STALLED_S:g} s")
+
+    async def follow(self, stretches: Sequence[Stretch]) -> AsyncIterator[list[Any]]:
+        """What comes after the stretches, as it comes; an empty list where a moment brought nothing. Without end."""
+        tps = [stretch.tp for stretch in stretches]
+        self._consumer.assign(tps)
+        for stretch in stretches:
+            self._consumer.seek(stretch.tp, stretch.end)
+        while True:
+            batches = await self._consumer.getmany(*tps, timeout_ms=POLL_MS)
+            yield [record for records in batches.values() for record in records]
 
     def _full(self, topic: str) -> str:
         return self._kafka.topic_prefix + topic

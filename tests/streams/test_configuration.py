@@ -289,6 +289,8 @@ DOUBTS = [
     ),
     ("kafka: {security: {username: u, password: p}}", "PLAINTEXT sends no username"),
     ("kafka: {security: {ca_file: tidegate.yaml}}", "PLAINTEXT is not encrypted"),
+    ("executors: {hf: {type: huggingface}}", "executors.hf: has neither token nor token_file"),
+    ("executors: {hf: {type: huggingface, token: t, actions: [shutdown, overflow]}}", "cannot overflow"),
 ]
 
 

@@ -17,10 +17,10 @@ from msgspec import structs
 from detectors import SETTINGS
 from schemas.alertmanager import ALERTS_PATH
 from schemas.config import Config, Http
-from schemas.outputs import Action, Command, Finding
+from schemas.outputs import Action, Command, Finding, Status
 from schemas.topics import COMMANDS, FINDINGS
 from schemas.units import US
-from streams import configuration, topics
+from streams import configuration, external, topics
 from streams.explain.decision import policy_of
 from streams.explain.settings import Values
 from streams.external import Door
@@ -46,10 +46,13 @@ HOOK: Final = {"version": "4", "status": "firing", "alerts": [{**ALERT, "status"
 
 
 class Entrance:
-    """An HTTP server with the door in it, and what it counts."""
+    """An HTTP server with the door in it, its clock, and what it counts."""
+
+    door: Door
 
     def __init__(self, url: str, producer: Any, metrics: Metrics) -> None:
         self.url, self.producer, self.metrics = url + ALERTS_PATH, producer, metrics
+        self.now_us = NOW_US
 
     async def post(self, body: Any, headers: dict[str, str] | None = None) -> tuple[int, str]:
         data = body if isinstance(body, bytes) else msgspec.json.encode(body)
@@ -66,10 +69,12 @@ async def entrance(config: Callable[[], Config]) -> AsyncIterator[Entrance]:
     metrics, producer = Metrics(), new_producer(config().kafka)
     await producer.start()
     server = HttpServer(Http(port=0), metrics, lambda: None, lambda: None)
-    server.add_post(ALERTS_PATH, Door(producer, config, lambda: NOW_US, metrics).post)
-    port = await server.start()
+    entered = Entrance("", producer, metrics)
+    entered.door = door = Door(producer, config, lambda: entered.now_us, metrics)
+    server.add_post(ALERTS_PATH, door.post)
+    entered.url = f"http://127.0.0.1:{await server.start()}{ALERTS_PATH}"
     try:
-        yield Entrance(f"http://127.0.0.1:{port}", producer, metrics)
+        yield entered
     finally:
         await server.stop()
         await producer.stop()
@@ -110,6 +115,31 @@ def test_the_door_opens_to_its_key_alone_and_keeps_its_word(kafka: str, topic_pr
             assert 'tidegate_external_alerts_total{outcome="accepted"} 2.0' in counted
             assert 'tidegate_external_alerts_total{outcome="not_written"} 1.0' in counted
             assert 'tidegate_findings_total{rule="external",severity="warning",status="open"} 1.0' in counted
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))
+
+
+@pytest.mark.kafka
+def test_what_kafka_did_not_take_in_time_is_taken_when_it_comes_again(
+    kafka: str, topic_prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing of it is known before; from then on the clock goes on with it, and ends it."""
+    monkeypatch.setattr(external, "ACK_S", 0.5)
+    job = Job.of(CONFIG, kafka, topic_prefix, tmp_path)
+
+    async def scenario() -> None:
+        async with entrance(lambda: job.config) as entered:
+            assert (await entered.post([ALERT]))[0] == 503  # the topic is not there yet
+            await topics.declare(job.config)
+            monkeypatch.setattr(external, "ACK_S", 30.0)
+            assert await entered.post([ALERT]) == (200, "")
+            for minutes in (1, 5):
+                entered.now_us = NOW_US + minutes * 60 * US
+                await entered.door.tick()
+            statuses = [finding.status for finding in await findings(job)]
+            assert statuses == [Status.OPEN, Status.UPDATE, Status.RESOLVED]
+            monkeypatch.setattr(external, "MOST_ALERTS", 1)  # which is known already
+            assert (await entered.post([ALERT]))[0] == 429
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
