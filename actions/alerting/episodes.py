@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct, field
 
-from actions.alerting.labels import came_into_force
+from actions.alerting.labels import action_after
 from schemas.outputs import Alert, Id, Timestamp
 
 
@@ -44,7 +44,7 @@ class Episodes:
         known = self._open.setdefault(alert.dedup_key, Episode(_starts_at(alert)))
         endpoint = alert.endpoint or ""
         before = known.lines.get(endpoint)
-        line = Line(alert, offset, came_into_force(alert) or (before.action if before is not None else None))
+        line = Line(alert, offset, action_after(alert, None if before is None else before.action))
         known.lines[endpoint], known.heard = line, offset
         self._changed.add(alert.dedup_key)
         return known, line

@@ -25,7 +25,7 @@ LABELS: Final = frozenset(
 
 
 def labels_of(alert: Alert, config: Config, action: str | None = None) -> dict[str, str]:
-    """Those that the alert has. `action`: what came into force earlier in its episode, for its endpoint."""
+    """Those that the alert has. `action`: what is in force for its endpoint by what its episode has told so far."""
     endpoint = alert.endpoint
     found = {
         "alertname": alert.rule,  # what Alertmanager's own routes and templates look at
@@ -37,17 +37,19 @@ def labels_of(alert: Alert, config: Config, action: str | None = None) -> dict[s
         "namespace": endpoint.partition("/")[0] if endpoint and "/" in endpoint else None,
         "team": config.endpoint(endpoint).team if endpoint else None,
         "budget": alert.subject if alert.subject in config.budgets else None,
-        "action": came_into_force(alert) or action,
+        "action": action,
         "mode": _text(alert.details.get("mode")),
     }
     return {name: value for name, value in found.items() if value}
 
 
-def came_into_force(alert: Alert) -> str | None:
-    """The action of the command that the alert tells of, unless it was held."""
-    if alert.command_id is None or alert.details.get("held") is not None:
+def action_after(alert: Alert, before: str | None = None) -> str | None:
+    """What is in force for the alert's endpoint once it was told, where that was in force `before`."""
+    details = alert.details
+    if details.get("released"):
         return None
-    return _text(alert.details.get("action"))
+    came_into_force = alert.command_id is not None and details.get("held") is None
+    return (_text(details.get("action")) if came_into_force else None) or before
 
 
 def _text(value: object) -> str | None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from actions.alerting.labels import labels_of
+from actions.alerting.labels import action_after, labels_of
 from actions.alerting.routes import Pace, Routes
+from actions.alerts import UNSEALED
 from schemas.config import Budget, Config
 from schemas.outputs import Severity
 from schemas.receivers import Alerting, Alertmanager, Route, Slack
@@ -104,6 +105,13 @@ def test_a_budget_is_a_label_and_has_no_endpoint() -> None:
 
 def test_the_action_is_one_that_came_into_force() -> None:
     """What was held has done nothing that could follow from it."""
-    known = config("a")
-    assert labels_of(command("e", "shutdown"), known)["action"] == "shutdown"
-    assert "action" not in labels_of(command("e", "shutdown", held="awaiting_approval"), known)
+    assert action_after(command("e", "shutdown")) == "shutdown"
+    assert action_after(command("e", "shutdown", held="awaiting_approval"), "throttle") == "throttle"
+    assert action_after(alert("e", "worse"), "throttle") == "throttle"
+    assert labels_of(alert("e"), config("a"), "throttle")["action"] == "throttle"
+
+
+def test_a_brake_that_was_released_is_no_action_any_more() -> None:
+    """Nothing follows from it, though the episode goes on."""
+    released = alert("e", command_id=UNSEALED, details={"action": "shutdown", "released": True})
+    assert action_after(released, "shutdown") is None
