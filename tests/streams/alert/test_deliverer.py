@@ -51,6 +51,8 @@ class Scene:
     def __init__(self, **receivers: Told) -> None:
         self.dispatch = Dispatch(config(*receivers, route=BOTH if len(receivers) > 1 else None))
         self.metrics, self.saved = AlertMetrics(), dict[str, Any]()
+        self.is_sure = asyncio.Event()
+        self.is_sure.set()
         links = Links(self.dispatch, self.metrics, lambda: START_US, self.save, self.sure)
         self.deliverers = [Deliverer(name, receiver, links) for name, receiver in receivers.items()]
         self.dispatch.hear(alert("e"), Came(0, START_US))
@@ -59,7 +61,7 @@ class Scene:
         self.saved.update(self.dispatch.changed())
 
     async def sure(self) -> None:
-        await asyncio.sleep(0)
+        await self.is_sure.wait()
 
     def count(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"tidegate_notifications_{name}", labels) or 0.0
@@ -107,6 +109,24 @@ def test_one_that_does_not_answer_holds_up_nobody_else() -> None:
         for deliverer in scene.deliverers:
             deliverer.stop()
         await running
+
+    asyncio.run(asyncio.wait_for(scenario(), WAIT_S))
+
+
+def test_nothing_is_sent_once_the_lease_that_was_in_doubt_is_lost() -> None:
+    """A process that was stopped and wakes up must not page: another may have told the end by now."""
+
+    async def scenario() -> None:
+        told = Told()
+        scene = Scene(one=told)
+        scene.is_sure.clear()
+        (deliverer,) = scene.deliverers
+        running = asyncio.create_task(deliverer.run())
+        await asyncio.sleep(0)
+        deliverer.stop()
+        scene.is_sure.set()
+        await running
+        assert told.notifications == []
 
     asyncio.run(asyncio.wait_for(scenario(), WAIT_S))
 
