@@ -29,6 +29,7 @@ from schemas.config import Config
 from schemas.outputs import Alert
 from schemas.topics import BILLING, REQUESTS, SCALING
 from streams import configuration, logs, narration
+from streams.acl_command import print_acls
 from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
 from streams.explain.command import explain_id
@@ -52,6 +53,7 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
+topics_app.command("acls")(print_acls)
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(test_app, name="test")
 app.command("explain")(explain_id)

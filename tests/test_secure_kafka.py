@@ -1,0 +1,234 @@
+"""Over TLS, with passwords and rights, on a real Kafka: each process can do what it must, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import pytest
+from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
+from msgspec import structs
+
+from schemas import topics
+from schemas.config import Config, Kafka, Secret
+from schemas.outputs import Action
+from streams import acl, broker, rights
+from streams.acl import Operation, Process, Right
+from streams.broker import BrokerUnreachable
+from streams.knock import NotLetIn
+from streams.log_reader import LogReader, LogUnreadable
+from streams.topics import NotAllowed, TopicsWrong, needed, verify
+from tests.running import TIDEGATE, WAIT_S, Message, Starter, read_all, until
+from tests.secure_kafka import EXECUTOR, PASSWORDS, STRANGER, Authority, Cluster
+
+T = TypeVar("T")
+
+ENDPOINT: Final = "acme/runaway"
+FOREIGN: Final = [  # what would let one process act as another
+    (Process.OPERATOR, topics.COMMANDS),
+    (Process.EXECUTE, topics.FINDINGS),
+    (Process.EXECUTE, topics.COMMANDS),
+    (Process.ALERT, topics.RESULTS),
+    (Process.VIEWER, topics.APPROVALS),
+    (Process.INPUT, topics.FINDINGS),
+    (Process.WORKER, topics.APPROVALS),
+]
+
+
+def run(scenario: Coroutine[Any, Any, T]) -> T:
+    """Within the time that every test has."""
+    return asyncio.run(asyncio.wait_for(scenario, WAIT_S))
+
+
+async def connect(kafka: Kafka) -> None:
+    """As every process begins."""
+    admin = await broker.connect(kafka, patience_s=0.1)
+    await admin.close()
+
+
+async def send(config: Config, *messages: Message) -> None:
+    """Write as this user."""
+    may_write = config.kafka.security.username != Process.VIEWER
+    made = broker.new_producer(config.kafka, enable_idempotence=may_write)  # who writes nothing is given no sequence
+    try:
+        await made.start()
+        for message in messages:
+            await made.send_and_wait(message.topic, message.value, message.key)
+    finally:
+        await made.stop()
+
+
+async def allowed(config: Config, asked: list[Right]) -> set[Right]:
+    """Which of these rights the broker says a user has."""
+    admin = await broker.connect(config.kafka)
+    try:
+        return set(asked) - set((await rights.look(admin, asked)).lacking)
+    finally:
+        await admin.close()
+
+
+@pytest.mark.parametrize("process", Process)
+def test_a_process_has_the_rights_of_the_table_and_no_others(cluster: Cluster, process: Process) -> None:
+    """Of every operation on every topic and group the broker allows each user exactly those of its process."""
+    config = cluster.config(process)
+    mine = acl.rights(config, process, EXECUTOR)
+    of_all = {right for role in acl.roles(config) for right in acl.rights(config, *role)}
+    names = [topic.name for topic in needed(config)]
+    asked = {right for right in of_all if right.kind == "group" or right.name in names}
+    asked |= {Right(operation, "topic", name) for operation in Operation for name in names}
+    assert run(allowed(config, sorted(asked))) == asked & set(mine)
+
+
+def test_a_worker_with_its_rights_gets_from_events_to_commands(
+    cluster: Cluster, start_program: Starter, tmp_path: Path
+) -> None:
+    """What one user sends leads to a command that another one reads, and to a dead letter, over TLS all the way."""
+    file = tmp_path / "tidegate.yaml"
+    file.write_text(cluster.text(Process.WORKER))
+    now = time.time()
+    runaway = {"endpoint": ENDPOINT, "time": now, "ready_replicas": 40, "target_replicas": 40}
+    events = [
+        Message(topics.SCALING, ENDPOINT.encode(), json.dumps({**runaway, "time": now + n}).encode()) for n in (0, 1)
+    ]
+    viewer = cluster.config(Process.VIEWER).kafka
+
+    async def scenario() -> None:
+        await send(cluster.config(Process.INPUT), *events, Message(topics.REQUESTS, b"a/b", b"no event"))
+
+        async def commanded() -> bool:
+            print("ask", time.time()-now)
+            commands = [json.loads(record.value) for record in await read_all(viewer, topics.COMMANDS, 0)]
+            letters = await read_all(
+                cluster.config(Process.DEAD_LETTERS).kafka, topics.REQUESTS + topics.DEAD_LETTERS, 0
+            )
+            print("got", time.time()-now, len(commands), len(letters))
+            return bool(letters) and (ENDPOINT, Action.THROTTLE) in [(c["endpoint"], c["action"]) for c in commands]
+
+        print("sent", time.time()-now)
+        await until(commanded)
+
+    worker = start_program(*TIDEGATE, "run", "--config", str(file))
+    run(scenario())
+    import shutil; shutil.copy(worker.log, "/tmp/tg/sec_worker.log"); print(time.time()-now)
+    assert worker.signalled(signal.SIGTERM) == 0, worker.log.read_text()
+    assert "Authorization" not in worker.log.read_text()
+    assert PASSWORDS[Process.WORKER] not in worker.log.read_text()
+
+
+@pytest.mark.parametrize(("process", "topic"), FOREIGN)
+def test_nobody_writes_what_is_anothers_to_say(cluster: Cluster, process: Process, topic: str) -> None:
+    """The broker refuses the record, whatever the program."""
+    with pytest.raises(TopicAuthorizationFailedError, match=topic):
+        run(send(cluster.config(process), Message(topic, b"key", b"{}")))
+
+
+def test_an_executor_does_its_work_with_its_rights(cluster: Cluster) -> None:
+    """It takes commands in a group of its own, reads all results and writes some; another's group is closed to it."""
+    config = cluster.config(Process.EXECUTE)
+
+    async def take(group: str) -> None:
+        consumer = broker.new_consumer(config.kafka, group_id=group, auto_offset_reset="earliest")
+        await consumer.start()
+        try:
+            consumer.subscribe([topics.COMMANDS])
+            await consumer.getmany(timeout_ms=10)
+            await consumer.seek_to_beginning()
+            await consumer.commit()
+        finally:
+            await consumer.stop()
+
+    async def scenario() -> None:
+        await take(f"tidegate.execute.{EXECUTOR}")
+        await send(config, Message(topics.RESULTS, b"key", b"{}"))
+        assert await read_all(config.kafka, topics.RESULTS, 0)
+        with pytest.raises(GroupAuthorizationFailedError):
+            await take("tidegate.alert")
+
+    run(scenario())
+
+
+def test_every_right_that_lacks_is_named_at_the_start(cluster: Cluster) -> None:
+    """One message has the user, each operation and its topic or group; nothing is read before."""
+    config = cluster.config(STRANGER)
+    lacking = {Right(Operation.WRITE, "topic", topics.COMMANDS), Right(Operation.READ, "group", "tidegate")}
+    granted = [right for right in acl.rights(config, Process.WORKER) if right not in lacking]
+    with pytest.raises(NotAllowed, match=f"allow {STRANGER}: .*Read on topic {topics.REQUESTS}, "):
+        run(verify(config))
+    run(cluster.grant(STRANGER, granted))
+    with pytest.raises(NotAllowed) as told:
+        run(verify(config))
+    assert str(told.value).startswith(
+        f"Kafka does not allow {STRANGER}: Write on topic {topics.COMMANDS}, Read on group tidegate; "
+    )
+
+
+def test_who_may_not_see_a_topic_is_told_that_it_may_be_that(cluster: Cluster) -> None:
+    """A broker hides what one may not see; so it is not said that the topic is missing, and no more."""
+
+    async def scenario() -> None:
+        async with LogReader(cluster.config(Process.INPUT).kafka) as reader:
+            await reader.stretches([topics.COMMANDS])
+
+    with pytest.raises(TopicsWrong, match=f"{topics.COMMANDS}; .* 'input' may not see"):
+        run(scenario())
+
+
+def test_who_may_not_read_a_topic_is_told_so(cluster: Cluster) -> None:
+    """It may see it, as it may write it."""
+
+    async def scenario() -> None:
+        async with LogReader(cluster.config(Process.DEAD_LETTERS).kafka) as reader:
+            for stretch in await reader.stretches([topics.SCALING]):
+                async for _ in reader.records(stretch._replace(end=1)):
+                    pass
+
+    with pytest.raises(LogUnreadable, match=f"TopicAuthorizationFailedError.*{topics.SCALING}"):
+        run(scenario())
+
+
+MISTAKES: Final = {
+    "wrong password": ({"password": Secret("guessed")}, NotLetIn, "does not know the user 'worker' with this password"),
+    "unknown user": ({"username": "mallory"}, NotLetIn, "does not know the user 'mallory' with this password"),
+    "another mechanism": ({"mechanism": "PLAIN"}, NotLetIn, "does not take kafka.security.mechanism PLAIN"),
+    "no TLS": ({"protocol": "SASL_PLAINTEXT"}, BrokerUnreachable, "it hangs up on SASL_PLAINTEXT"),
+    "nothing at all": ({"protocol": "PLAINTEXT"}, BrokerUnreachable, "it hangs up on PLAINTEXT"),
+    "no password": ({"protocol": "SSL"}, BrokerUnreachable, "it hangs up on SSL"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_who_is_not_let_in_is_told_why(cluster: Cluster, mistake: str) -> None:
+    """At once where the broker says so; and the password is not in the message."""
+    change, kind, message = MISTAKES[mistake]
+    kafka = cluster.config(Process.WORKER).kafka
+    with pytest.raises(kind, match=message) as told:
+        run(connect(structs.replace(kafka, security=structs.replace(kafka.security, **change))))
+    assert "password-of" not in str(told.value)
+    assert "guessed" not in str(told.value)
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    """Before the password is sent; the message names the file of authorities that are believed."""
+    other = tmp_path / "other.pem"
+    other.write_text(Authority.new("somebody else").pem)
+    kafka = cluster.config(Process.WORKER).kafka
+    trusting = structs.replace(kafka, security=structs.replace(kafka.security, ca_file=str(other)))
+    with pytest.raises(NotLetIn, match=r"not vouched for by .*other\.pem"):
+        run(connect(trusting))
+
+
+def test_a_program_that_is_not_let_in_says_so_in_one_line(
+    cluster: Cluster, start_program: Starter, tmp_path: Path
+) -> None:
+    """No traceback, nothing of the libraries, no waiting: exit code 1."""
+    file = tmp_path / "tidegate.yaml"
+    file.write_text(cluster.text(Process.WORKER, "guessed"))
+    worker = start_program(*TIDEGATE, "run", "--config", str(file))
+    assert worker.process.wait(WAIT_S) == 1
+    (line,) = worker.lines()
+    assert "does not know the user 'worker'" in line
