@@ -101,20 +101,16 @@ def test_a_worker_with_its_rights_gets_from_events_to_commands(
         await send(cluster.config(Process.INPUT), *events, Message(topics.REQUESTS, b"a/b", b"no event"))
 
         async def commanded() -> bool:
-            print("ask", time.time()-now)
             commands = [json.loads(record.value) for record in await read_all(viewer, topics.COMMANDS, 0)]
             letters = await read_all(
                 cluster.config(Process.DEAD_LETTERS).kafka, topics.REQUESTS + topics.DEAD_LETTERS, 0
             )
-            print("got", time.time()-now, len(commands), len(letters))
             return bool(letters) and (ENDPOINT, Action.THROTTLE) in [(c["endpoint"], c["action"]) for c in commands]
 
-        print("sent", time.time()-now)
         await until(commanded)
 
     worker = start_program(*TIDEGATE, "run", "--config", str(file))
     run(scenario())
-    import shutil; shutil.copy(worker.log, "/tmp/tg/sec_worker.log"); print(time.time()-now)
     assert worker.signalled(signal.SIGTERM) == 0, worker.log.read_text()
     assert "Authorization" not in worker.log.read_text()
     assert PASSWORDS[Process.WORKER] not in worker.log.read_text()
@@ -191,7 +187,7 @@ def test_who_may_not_read_a_topic_is_told_so(cluster: Cluster) -> None:
         run(scenario())
 
 
-MISTAKES: Final = {
+MISTAKES: Final[dict[str, tuple[dict[str, Any], type[Exception], str]]] = {
     "wrong password": ({"password": Secret("guessed")}, NotLetIn, "does not know the user 'worker' with this password"),
     "unknown user": ({"username": "mallory"}, NotLetIn, "does not know the user 'mallory' with this password"),
     "another mechanism": ({"mechanism": "PLAIN"}, NotLetIn, "does not take kafka.security.mechanism PLAIN"),
