@@ -13,11 +13,14 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import structs
 
-from actions.brakes import Claim
-from actions.wording import clock, short, what_is_wrong, what_was_done
-from schemas.outputs import Alert, Command, Finding, Held, Id, Severity, derive_id
+from actions.brakes import Brake, Claim, lead
+from actions.memory import Pause
+from actions.wording import clock, short, what_is_wrong, what_to_do, what_was_done
+from schemas.outputs import Alert, Command, Finding, Held, Id, Result, Severity, State, derive_id
+from schemas.units import rfc3339
 
-SILENT: Final = frozenset({Held.ALREADY_IN_FORCE, Held.COOLDOWN})
+TIDEGATE: Final = "tidegate"  # the subject of what tidegate says about itself
+SILENT: Final = frozenset({Held.ALREADY_IN_FORCE, Held.COOLDOWN, Held.REFUSED})
 UNSEALED: Final = "0" * 32
 
 
@@ -82,6 +85,41 @@ def tells_of(command: Command, claim: Claim) -> list[Alert]:
     return [seal(alert)]
 
 
+def rejected(brake: Brake, result: Result) -> Alert:
+    """Persons said no, or nobody said anything in time."""
+    who = " and ".join(result.by) if result.by else "nobody"
+    deed = what_to_do(brake.command.action, brake.command.endpoint, brake.command.parameters)
+    verb = "approved" if not result.by or "not approved" in result.reason else "rejected"
+    return _of_brake(brake, result.at, f"Not done, {who} {verb} it: {deed}. {result.reason}")
+
+
+def lifted(brake: Brake, at_us: int, why: str) -> Alert:
+    """A brake came off before its episode was over."""
+    return _of_brake(brake, rfc3339(at_us), f"Brake released on {brake.command.endpoint}: {why}")
+
+
+def paused(pause: Pause, at_us: int) -> Alert:
+    """The kill switch is on."""
+    until = "until somebody resumes" if pause.until_us is None else f"until {clock(rfc3339(pause.until_us))}"
+    text = short(f"Actions are paused {until}, by {pause.by}: {pause.why}", "Findings and alerts go on")
+    return _of_tidegate("kill_switch", derive_id("kill_switch", pause.order_id), "firing", text, at_us)
+
+
+def resumed(pause: Pause, at_us: int, why: str) -> Alert:
+    """The kill switch is off."""
+    text = short(f"Actions are no longer paused: {why}")
+    return _of_tidegate("kill_switch", derive_id("kill_switch", pause.order_id), "resolved", text, at_us)
+
+
+def unrestored(result: Result, restore: Id, at_us: int) -> Alert:
+    """An executor could not take a brake off, or did at last."""
+    is_off = result.state is State.VERIFIED
+    text = f"Restored at last: {result.endpoint}" if is_off else f"NOT restored: {result.endpoint}: {result.reason}"
+    status: Literal["firing", "resolved"] = "resolved" if is_off else "firing"
+    alert = _of_tidegate("executor", derive_id("executor", restore), status, short(text), at_us)
+    return seal(structs.replace(alert, endpoint=result.endpoint, severity=Severity.CRITICAL, command_id=restore))
+
+
 def seal(alert: Alert) -> Alert:
     """The alert with the id that its content gives."""
     content = msgspec.json.encode(structs.replace(alert, id=UNSEALED), order="deterministic")
@@ -110,5 +148,44 @@ def _about(finding: Finding, status: Literal["firing", "resolved"], summary: str
             finding_id=finding.id,
             command_id=None,
             details=details,
+        )
+    )
+
+
+def _of_brake(brake: Brake, at: str, text: str) -> Alert:
+    claim, command = lead(brake.claims), brake.command
+    return seal(
+        Alert(
+            id=UNSEALED,
+            dedup_key=claim.episode,
+            status="firing",
+            severity=claim.severity,
+            summary=short(text),
+            rule=claim.rule,
+            subject=claim.subject,
+            endpoint=claim.endpoint,
+            at=at,
+            finding_id=claim.finding_id,
+            command_id=command.id,
+            details={"action": command.action.value, "released": True},
+        )
+    )
+
+
+def _of_tidegate(rule: str, episode: Id, status: Literal["firing", "resolved"], text: str, at_us: int) -> Alert:
+    return seal(
+        Alert(
+            id=UNSEALED,
+            dedup_key=episode,
+            status=status,
+            severity=Severity.WARNING,
+            summary=text,
+            rule=rule,
+            subject=TIDEGATE,
+            endpoint=None,
+            at=rfc3339(at_us),
+            finding_id=None,
+            command_id=None,
+            details={},
         )
     )

@@ -6,24 +6,47 @@ shut down, the tightest limit of each kind: what overflows must not grow again. 
 join is already in force; when a claim goes and the join of the others is weaker, the brake is restored and the
 weaker one applied.
 
-A command counts only in its own mode and in milder ones: what was done in `auto` stands in the way of a
-command in `shadow`, but a brake that exists in `shadow` alone has stopped nothing and stands in nobody's
-way. It starts no cooldown of a real one, and takes nothing of the hour's actions from it.
+How real a brake is: one in `shadow` is supposed, one that awaits approval is asked for, all others are real. Of each
+kind an endpoint has at most one. A brake counts among its own kind and those that are less real: what was really done
+stands in the way of what is only supposed, but what is supposed has stopped nothing and stands in nobody's way. It
+starts no cooldown of a real one, and takes nothing of the hour's actions from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
 from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
-from schemas.outputs import Action, Command, Cost, Id, Mode, Severity
+from schemas.outputs import Action, Command, Cost, Held, Id, Mode, Severity
 from schemas.units import from_rfc3339
 
 RUNGS: Final = {Action.THROTTLE: 1, Action.OVERFLOW: 2, Action.SHUTDOWN: 3}
 MAX_REPLICAS: Final = "max_replicas"  # the one limit that also an overflow has
-REALITY: Final = {Mode.SHADOW: 0, Mode.APPROVE: 1, Mode.AUTO: 2}
+
+
+class Reality(IntEnum):
+    """How real a brake is."""
+
+    SUPPOSED = 0
+    ASKED = 1
+    REAL = 2
+
+    def counts_as(self, wanted: Reality) -> bool:
+        """Whether a brake of this kind matters to one of the wanted kind."""
+        return self >= wanted
+
+
+OF_MODE: Final = {Mode.SHADOW: Reality.SUPPOSED, Mode.APPROVE: Reality.ASKED, Mode.AUTO: Reality.REAL}
+
+
+def reality_of(command: Command) -> Reality:
+    """Of a command that came into force, or awaits approval."""
+    if command.held is None:
+        return Reality.REAL
+    return Reality.ASKED if command.held is Held.AWAITING_APPROVAL else Reality.SUPPOSED
 
 
 class Claim(Struct, frozen=True):
@@ -61,14 +84,16 @@ class Brake(Struct, frozen=True):
 
     command: Command
     claims: tuple[Claim, ...]
+    began: Id  # the command with which it began; each renewal is another one
+    approvals: tuple[str, ...] = ()  # who has approved what awaits approval
 
     @property
     def demand(self) -> Demand:
         return Demand(self.command.action, self.command.parameters)
 
     @property
-    def mode(self) -> Mode:
-        return self.command.mode
+    def reality(self) -> Reality:
+        return reality_of(self.command)
 
     @property
     def issued_us(self) -> int:
@@ -76,23 +101,21 @@ class Brake(Struct, frozen=True):
 
     @property
     def expires_us(self) -> int:
-        """Commands in force always expire."""
-        return from_rfc3339(self.command.expires_at or self.command.issued_at)
+        """Commands in force always expire; what awaits approval waits until its own end."""
+        approval = self.command.approval
+        end = self.command.expires_at if approval is None else approval.until
+        return from_rfc3339(end or self.command.issued_at)
+
+    def is_about(self, command_id: Id) -> bool:
+        """Whether that command is this brake, or was before it was renewed."""
+        return command_id in (self.command.id, self.began)
 
     def claim_of(self, episode: Id) -> Claim | None:
         return next((claim for claim in self.claims if claim.episode == episode), None)
 
-    def counts_in(self, mode: Mode) -> bool:
-        return counts_in(self.mode, mode)
-
     def covers(self, claim: Claim) -> bool:
         """Whether the claim asks for nothing that is not in force already."""
         return join((*self.claims, claim)) == self.demand
-
-
-def counts_in(own: Mode, mode: Mode) -> bool:
-    """Whether what was done in mode `own` matters to a command in `mode`."""
-    return REALITY[own] >= REALITY[mode]
 
 
 def join(claims: Sequence[Claim]) -> Demand:

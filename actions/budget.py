@@ -58,7 +58,7 @@ def propose(
 def _ask(finding: Finding, spender: Spender, config: Config, asked: tuple[Action, float]) -> Claim | None:
     action, over = asked
     if action is Action.THROTTLE:
-        return _throttle(finding, spender, over)
+        return _throttle(finding, spender, over, config.safety.min_replicas)
     is_meant = spender.expensive is not False or policy.is_own(config, finding.rule, spender.endpoint)
     if not is_meant or (over <= DUST and spender.expensive is not True):
         return None
@@ -86,8 +86,8 @@ def _relief(spender: Spender, brake: Brake) -> float:
     return spender.usd_per_hour - left
 
 
-def _throttle(finding: Finding, spender: Spender, over: float) -> Claim | None:
-    cap = max(1, spender.replicas - ceil(over / spender.price_usd_per_hour - DUST))
+def _throttle(finding: Finding, spender: Spender, over: float, at_least: int) -> Claim | None:
+    cap = max(at_least, spender.replicas - ceil(over / spender.price_usd_per_hour - DUST))
     if cap >= spender.replicas:
         return None
     saves = (spender.replicas - cap) * spender.price_usd_per_hour

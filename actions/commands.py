@@ -10,20 +10,29 @@ last is a restore.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import structs
 
-from actions.brakes import Brake, Claim, Demand
-from actions.wording import RENEWED, in_mode
-from schemas.outputs import Action, Command, Cost, Held, Id, Mode, derive_id
-from schemas.units import US, rfc3339
+from actions.brakes import Brake, Claim, Demand, reality_of
+from actions.wording import RENEWED, in_name_only
+from schemas.config import Policy
+from schemas.outputs import Action, Approval, Command, Cost, Held, Id, Mode, derive_id
+from schemas.units import US, from_rfc3339, rfc3339
 
 UNSEALED: Final = "0" * 32
 
 
-def issue(claim: Claim, demand: Demand, at_us: int, lifetime_s: float) -> Command:
+class Terms(NamedTuple):
+    """What the configuration adds to a command."""
+
+    lifetime_s: float
+    executor: str | None
+    policy: Policy | None = None  # None: it awaits no approval
+
+
+def issue(claim: Claim, demand: Demand, at_us: int, terms: Terms) -> Command:
     """The command for a claim, as if in mode `auto`; `demand` is the join with what others claim."""
     return seal(
         Command(
@@ -37,10 +46,11 @@ def issue(claim: Claim, demand: Demand, at_us: int, lifetime_s: float) -> Comman
             episode=claim.episode,
             rule=claim.rule,
             issued_at=rfc3339(at_us),
-            expires_at=rfc3339(at_us + round(lifetime_s * US)),
+            expires_at=rfc3339(at_us + round(terms.lifetime_s * US)),
             reason=claim.reason,
             cost=claim.cost,
             before=claim.before,
+            executor=terms.executor,
         )
     )
 
@@ -48,6 +58,38 @@ def issue(claim: Claim, demand: Demand, at_us: int, lifetime_s: float) -> Comman
 def hold(command: Command, held: Held, mode: Mode) -> Command:
     """The same command, held back: never in mode `auto`."""
     return seal(structs.replace(command, held=held, mode=Mode.SHADOW if mode is Mode.AUTO else mode))
+
+
+def ask(command: Command, policy: Policy) -> Command:
+    """The same command, which waits for persons."""
+    until_us = from_rfc3339(command.issued_at) + round(policy.within * US)
+    approval = Approval(policy.persons, rfc3339(until_us), policy.otherwise)
+    return seal(structs.replace(command, approval=approval))
+
+
+def approve(brake: Brake, demand: Demand, at_us: int, terms: Terms) -> Command:
+    """What awaited approval, to be carried out: as it was asked for, joined with what is in force meanwhile."""
+    return seal(
+        structs.replace(
+            brake.command,
+            action=demand.action,
+            parameters=demand.parameters,
+            mode=Mode.APPROVE,
+            held=None,
+            issued_at=rfc3339(at_us),
+            expires_at=rfc3339(at_us + round(terms.lifetime_s * US)),
+            executor=terms.executor,
+            approval=None,
+            proposal=brake.command.id,
+            approved_by=brake.approvals,
+            restores=None,
+        )
+    )
+
+
+def inherit(command: Command, brake: Brake) -> Command:
+    """The same command in the place of a brake of which it is a part: approved by whoever approved that one."""
+    return seal(structs.replace(command, mode=brake.command.mode, approved_by=brake.command.approved_by))
 
 
 def replace(command: Command, brakes: tuple[Brake, ...]) -> Command:
@@ -58,7 +100,7 @@ def replace(command: Command, brakes: tuple[Brake, ...]) -> Command:
     before = dict(command.before)
     for brake in brakes:
         before.update(brake.command.before)
-    replaced = next((brake.command.id for brake in brakes if brake.mode is command.mode), None)
+    replaced = next((brake.command.id for brake in brakes if brake.reality is reality_of(command)), None)
     return seal(structs.replace(command, before=before, restores=replaced))
 
 
@@ -73,6 +115,7 @@ def renew(brake: Brake, finding_id: Id, at_us: int, lifetime_s: float) -> Comman
             expires_at=rfc3339(at_us + round(lifetime_s * US)),
             reason=_because("renewed", command),
             restores=command.id,
+            proposal=None,
         )
     )
 
@@ -91,9 +134,11 @@ def restore(brake: Brake, finding_id: Id, at_us: int, why: str) -> Command:
             finding_id=finding_id,
             issued_at=rfc3339(at_us),
             expires_at=None,
-            reason=_because(why, command) + in_mode(command.mode),
+            reason=_because(why, command) + in_name_only(command),
             cost=Cost(),
             restores=command.id,
+            approval=None,
+            proposal=None,
         )
     )
 

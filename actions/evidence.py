@@ -32,6 +32,12 @@ def number(evidence: Mapping[str, Any], name: str) -> float | None:
     return value
 
 
+def count(told: Mapping[str, Any], name: str) -> int | None:
+    """A whole number of things, or None."""
+    value = number(told, name)
+    return None if value is None or value < 0 else int(value)
+
+
 def before(finding: Finding) -> dict[str, Any]:
     """How the endpoint was scaled before anything was done to it, as far as the finding tells."""
     told = finding.evidence.get("before")
@@ -49,12 +55,13 @@ def spenders(finding: Finding) -> list[Spender]:
     return sorted(known, key=lambda spender: (-spender.usd_per_hour, spender.endpoint))
 
 
-def mentioned(finding: Finding) -> list[str]:
-    """Every endpoint that a finding or its evidence names."""
+def mentioned(finding: Finding) -> list[tuple[str, int | None]]:
+    """Every endpoint that a finding or its evidence names, with its replicas where they are told."""
     told = finding.evidence.get("endpoints")
-    rows = told if isinstance(told, list) else []
-    names = [row.get("endpoint") for row in rows if isinstance(row, Mapping)]
-    return [name for name in (finding.endpoint, *names) if isinstance(name, str)]
+    rows = [row for row in told if isinstance(row, Mapping)] if isinstance(told, list) else []
+    named = [(row.get("endpoint"), count(row, "replicas")) for row in rows]
+    named.insert(0, (finding.endpoint, count(before(finding), "ready_replicas")))
+    return [(name, replicas) for name, replicas in named if isinstance(name, str)]
 
 
 def _spender(row: Mapping[str, Any]) -> Spender | None:

@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field
 
-from actions.brakes import Brake
-from schemas.outputs import Id, Mode, Severity
+from actions.brakes import Brake, Reality
+from schemas.outputs import Action, Id, Severity
 from schemas.recency import Heard, Marks, Recency
 from schemas.units import HOUR_US
 
@@ -39,14 +39,28 @@ class Line(Struct, array_like=True):
     severity: Severity = Severity.INFO  # the highest that was told
     open: bool = False
     told: tuple[tuple[str, str, str], ...] = ()  # (endpoint, action, reason) of the last held commands published
+    refused: tuple[tuple[str, Action], ...] = ()  # (endpoint, action) that operators said no to
 
 
 class Place(Struct, array_like=True):
     """One endpoint: when it was last heard of and commanded, and what is in force."""
 
     seen_us: int = -1
-    commanded_us: dict[Mode, int] = field(default_factory=dict)  # the last in each mode
+    commanded_us: dict[Reality, int] = field(default_factory=dict)  # the last of each kind
     brakes: tuple[Brake, ...] = ()
+    recent: tuple[tuple[Reality, int], ...] = ()  # when commands were issued, of the hour before the last one
+    replicas: int = 0  # that were told of last; while a brake is on, those before it
+    unrestored: Id | None = None  # the restore that an executor could not carry out
+
+
+class Pause(Struct, array_like=True, frozen=True):
+    """The kill switch, as an operator turned it."""
+
+    order_id: Id
+    by: str
+    why: str
+    since_us: int
+    until_us: int | None
 
 
 class Shared(Struct, array_like=True):
@@ -54,8 +68,11 @@ class Shared(Struct, array_like=True):
 
     time_us: int = -1  # the largest event time
     forgotten_us: int = -1  # the last finding of any line that was forgotten
-    recent: tuple[tuple[Mode, int], ...] = ()  # when commands were issued, of the last hour
+    recent: tuple[tuple[Reality, int], ...] = ()  # when commands were issued, of the last hour
     marks: Marks = field(default_factory=Marks)
+    pause: Pause | None = None
+    ordered_us: int = -1  # by its own clock, the last order that turned the kill switch
+    heard: dict[str, int] = field(default_factory=dict)  # of what is passed on: rule -> the last offset in its topic
 
 
 class Fact(Struct, array_like=True):
@@ -93,6 +110,18 @@ class Memory:
         place = self.place(endpoint)
         place.brakes = tuple(brakes)
         (self._braked.add if place.brakes else self._braked.discard)(endpoint)
+
+    def commanded(self, endpoint: str, kind: Reality, at_us: int) -> None:
+        """Note that a command was issued, for those limits that count them."""
+        place, hour_ago_us = self.place(endpoint), at_us - HOUR_US
+        place.commanded_us[kind] = at_us
+        place.recent = (*(issued for issued in place.recent if issued[1] > hour_ago_us), (kind, at_us))
+        self.shared.recent += ((kind, at_us),)
+
+    def is_paused(self, at_us: int) -> bool:
+        """Whether an operator wants no new command at that time."""
+        pause = self.shared.pause
+        return pause is not None and (pause.until_us is None or at_us < pause.until_us)
 
     def peek_line(self, rule: str, subject: str) -> Line:
         return self.lines.get(("episode", rule, subject), Line())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from actions import evidence, policy
-from actions.brakes import Claim
+from actions.brakes import MAX_REPLICAS, Claim
 from actions.wording import what_is_wrong
 from schemas.config import Config, Provider, matches
 from schemas.outputs import Action, Cost, Finding
@@ -26,6 +26,8 @@ def propose(finding: Finding, config: Config) -> Claim | None:
     parameters = None if action is None else _parameters(finding, action, config)
     if action is None or parameters is None:
         return None
+    if MAX_REPLICAS in parameters:
+        parameters[MAX_REPLICAS] = max(parameters[MAX_REPLICAS], config.safety.min_replicas)
     cost = _cost(finding, action, parameters, config.endpoint(finding.endpoint).price_usd_per_hour)
     return claim(finding, finding.endpoint, (action, parameters), cost)
 

@@ -5,12 +5,14 @@ The first reason found is the one that is published, so the order is from the wi
 1. `kill_switch`: an operator said "nothing at all", which needs no other reason beside it.
 2. `evidence_too_old`: nobody may act on the past, whatever else is true.
 3. `protected`: a standing word about this endpoint, and true however often one asks.
-4. `no_provider`: what cannot be done at all must not use up a cooldown or an hour's actions.
-5. `already_in_force`: what is done already is neither early nor one too many.
-6. `cooldown`: this endpoint had its command; an escalation to a higher rung does not wait.
-7. `max_actions_per_hour`: the whole fleet had its commands.
-8. `blast_radius`: too much of the fleet would be down. Needs to know what is down, so it comes late.
-9. `mode`: last, so that `shadow` and `approve` tell exactly what `auto` would do.
+4. `refused`: an operator said no to this action, for as long as the episode lasts.
+5. `telemetry_gap`: nobody knows how the endpoint is now; a throttle is the most that may be done in the dark.
+6. `no_provider`: what cannot be done at all must not use up a cooldown or an hour's actions.
+7. `already_in_force`: what is done already is neither early nor one too many.
+8. `cooldown`: this endpoint had its command; an escalation to a higher rung does not wait.
+9. `max_actions_per_hour`: the whole fleet had its commands; `max_actions_per_endpoint`: this endpoint had.
+10. `blast_radius`: too much of the fleet would be down. Needs to know what is down, so it comes late.
+11. `mode`: last, so that `shadow` and `approve` tell exactly what `auto` would do.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from actions.brakes import RUNGS, Brake, Claim
+from actions.capacity import Down
 from schemas.config import Safety
 from schemas.outputs import Action, Held, Mode
 from schemas.units import US
@@ -33,9 +36,12 @@ class Context(NamedTuple):
     age_us: int | None  # of the evidence when the log took it; None in a replay
     brakes: tuple[Brake, ...]  # on this endpoint, as far as they count in this mode
     commanded_us: int | None  # the endpoint's last command that was not a restore, ...
-    recent: int  # ... and commands issued in the last hour, as far as they count in this mode
-    down: int  # endpoints that are shut down
-    known: int  # endpoints that there are
+    recent: int  # ... commands issued in the last hour, ...
+    recent_here: int  # ... and those of them for this endpoint, as far as they count in this mode
+    down: Down  # what of the fleet would be shut down; nothing unless the claim is a shutdown
+    paused: bool  # by an operator, for now
+    refused: bool  # by an operator, for this episode
+    blind: bool  # the source that tells of this endpoint is silent
 
     @property
     def rung(self) -> int:
@@ -47,8 +53,8 @@ Stage = Callable[[Claim, Context], Held | None]
 
 
 def kill_switch(claim: Claim, context: Context) -> Held | None:
-    """An operator said: nothing at all."""
-    return Held.KILL_SWITCH if context.safety.kill_switch else None
+    """An operator said: nothing at all, in the configuration or just now."""
+    return Held.KILL_SWITCH if context.safety.kill_switch or context.paused else None
 
 
 def evidence_too_old(claim: Claim, context: Context) -> Held | None:
@@ -60,6 +66,16 @@ def evidence_too_old(claim: Claim, context: Context) -> Held | None:
 def protected(claim: Claim, context: Context) -> Held | None:
     """The endpoint is on the list of those that are never touched."""
     return Held.PROTECTED if context.safety.protects(claim.endpoint) else None
+
+
+def refused(claim: Claim, context: Context) -> Held | None:
+    """An operator rejected this action, or took it back."""
+    return Held.REFUSED if context.refused else None
+
+
+def telemetry_gap(claim: Claim, context: Context) -> Held | None:
+    """What was last heard is no ground to do more than a throttle."""
+    return Held.TELEMETRY_GAP if context.blind and claim.action is not Action.THROTTLE else None
 
 
 def no_provider(claim: Claim, context: Context) -> Held | None:
@@ -84,12 +100,19 @@ def max_actions_per_hour(claim: Claim, context: Context) -> Held | None:
     return Held.MAX_ACTIONS_PER_HOUR if context.recent >= context.safety.max_actions_per_hour else None
 
 
+def max_actions_per_endpoint(claim: Claim, context: Context) -> Held | None:
+    """The endpoint has had its commands of this hour."""
+    too_many = context.recent_here >= context.safety.max_actions_per_endpoint
+    return Held.MAX_ACTIONS_PER_ENDPOINT if too_many else None
+
+
 def blast_radius(claim: Claim, context: Context) -> Held | None:
-    """A shutdown more would be too large a share of all endpoints."""
+    """A shutdown more would be too large a share of all endpoints, or of all replicas."""
     if claim.action is not Action.SHUTDOWN:
         return None
-    share = (context.down + 1) / max(1, context.known)
-    return Held.BLAST_RADIUS if share > context.safety.max_share_down else None
+    limits = context.safety
+    too_many = context.down.endpoints > limits.max_share_down or context.down.replicas > limits.max_capacity_down
+    return Held.BLAST_RADIUS if too_many else None
 
 
 def mode(claim: Claim, context: Context) -> Held | None:
@@ -98,13 +121,16 @@ def mode(claim: Claim, context: Context) -> Held | None:
 
 
 STAGES: Final[tuple[Stage, ...]] = (
-    kill_switch, evidence_too_old, protected, no_provider, already_in_force, cooldown, max_actions_per_hour,
-    blast_radius, mode,
+    kill_switch, evidence_too_old, protected, refused, telemetry_gap, no_provider, already_in_force, cooldown,
+    max_actions_per_hour, max_actions_per_endpoint, blast_radius, mode,
 )  # fmt: skip
 OPERATORS: Final[tuple[Stage, ...]] = (kill_switch, evidence_too_old, protected)  # what also stops a renewal
+APPROVED: Final[tuple[Stage, ...]] = (kill_switch, protected, blast_radius)  # what no approval overrules
 
 IN_FORCE_ALL_THE_SAME: Final = frozenset({None, Held.SHADOW, Held.AWAITING_APPROVAL})
-FOR_THIS_RUNG: Final = frozenset({Held.NO_PROVIDER, Held.BLAST_RADIUS})  # a lower one may still be possible
+FOR_THIS_RUNG: Final = frozenset(
+    {Held.REFUSED, Held.TELEMETRY_GAP, Held.NO_PROVIDER, Held.BLAST_RADIUS}
+)  # a lower one may still be possible
 FOR_EVERY_ENDPOINT: Final = frozenset({Held.KILL_SWITCH, Held.EVIDENCE_TOO_OLD, Held.MAX_ACTIONS_PER_HOUR})
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from actions.evidence import number
-from schemas.outputs import Action, Command, Finding, Held, Mode
+from schemas.outputs import Action, Command, Finding, Held
 
 LONGEST: Final = 1024  # characters of an alert's summary
 RENEWED: Final = "renewed: "  # how the reason of a renewal begins
@@ -16,11 +16,14 @@ HELD_BECAUSE: Final[Mapping[Held, str]] = {
     Held.KILL_SWITCH: "the kill switch is on",
     Held.EVIDENCE_TOO_OLD: "the evidence is too old to act on",
     Held.PROTECTED: "the endpoint is protected",
+    Held.REFUSED: "an operator said no to it in this episode",
+    Held.TELEMETRY_GAP: "its source is silent, and nobody knows how it is now",
     Held.NO_PROVIDER: "no provider is configured for it",
     Held.ALREADY_IN_FORCE: "the same or a stronger brake is in force",
     Held.COOLDOWN: "it was commanded a moment ago",
     Held.MAX_ACTIONS_PER_HOUR: "this hour's number of actions is used up",
-    Held.BLAST_RADIUS: "too large a share of the endpoints would be down",
+    Held.MAX_ACTIONS_PER_ENDPOINT: "this endpoint has had its actions of this hour",
+    Held.BLAST_RADIUS: "too large a share of the endpoints or replicas would be down",
     Held.SHADOW: "mode is shadow",
     Held.AWAITING_APPROVAL: "it waits for approval",
 }
@@ -109,9 +112,9 @@ def is_renewal(command: Command) -> bool:
     return command.reason.startswith(RENEWED)
 
 
-def in_mode(mode: Mode) -> str:
-    """What to add where something happened in name only."""
-    return "" if mode is Mode.AUTO else f" (mode {mode.value})"
+def in_name_only(command: Command) -> str:
+    """What to add where nothing happened."""
+    return "" if command.held is None else f" (mode {command.mode.value})"
 
 
 def short(*sentences: str) -> str:

@@ -23,7 +23,7 @@ from benchmarks.process import Worker, running, say, wait_for_line
 from benchmarks.site import Site, local_site
 from benchmarks.table import Column, Row, Table
 from benchmarks.throughput import worker
-from schemas.topics import APPROVALS, COMMANDS, FINDINGS, RESULTS
+from schemas.topics import APPROVALS, COMMANDS, DEAD_LETTERS, FINDINGS, RESULTS
 from streams.broker import new_producer
 
 PARTITIONS: Final = 2  # both busy
@@ -36,7 +36,7 @@ START_S: Final = 3.0  # of the echo and the load
 SETTLE_S: Final = 3.0  # of load before the first incident
 ANSWER_S: Final = 30.0  # for the last command, after the last incident
 CHECKPOINT_EVERY: Final = "2s"
-ECHO: Final = (RESULTS, APPROVALS, FINDINGS + ".dlq")  # no worker reads these
+ECHO: Final = tuple(topic + DEAD_LETTERS for topic in (APPROVALS, RESULTS, FINDINGS))  # no worker reads these
 
 
 class Delays(NamedTuple):

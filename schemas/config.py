@@ -228,7 +228,7 @@ class Safety(Section, frozen=True):
     max_actions_per_hour: Annotated[int, Meta(ge=0)] = 20
     max_actions_per_endpoint: Annotated[int, Meta(ge=0)] = 6  # in an hour
     max_share_down: Share = 0.25  # of all known endpoints that may be shut down at once
-    max_capacity_down: Share = 0.5  # of all known replicas that may be shut down at once
+    max_capacity_down: Share = 1.0  # of all known replicas that may be shut down at once
     min_replicas: Annotated[int, Meta(ge=1)] = 1  # no throttle caps an endpoint lower
     poll_interval: Lasting = Seconds(30)  # how often collectors report: part of the worst case that `check` prints
     max_evidence_age: Seconds = Seconds(120)  # a finding older than this when it is read is no ground to act

@@ -67,6 +67,7 @@ class Held(StrEnum):
     ALREADY_IN_FORCE = "already_in_force"
     COOLDOWN = "cooldown"
     MAX_ACTIONS_PER_HOUR = "max_actions_per_hour"
+    MAX_ACTIONS_PER_ENDPOINT = "max_actions_per_endpoint"
     BLAST_RADIUS = "blast_radius"
     SHADOW = "shadow"
     AWAITING_APPROVAL = "awaiting_approval"
@@ -220,7 +221,7 @@ class Alert(Struct, frozen=True):
     subject: str
     endpoint: str | None
     at: Timestamp
-    finding_id: Id
+    finding_id: Id | None  # None: it is about tidegate itself
     command_id: Id | None
     details: dict[str, Any]
 

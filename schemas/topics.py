@@ -11,13 +11,23 @@ SCALING: Final = "inference.scaling.v1"
 BILLING: Final = "inference.billing.v1"
 INPUTS: Final = (REQUESTS, SCALING, BILLING)
 ROLLUPS: Final = "tidegate.rollups.v1"
-CLOCK: Final = "clock"  # rule of a finding, and begin of a roll-up's source, that tell what only the wall clock knows
+CLOCK: Final = "clock"  # rule of a finding, and begin of a roll-up's source, that tell what the wall clock knows
+OPERATOR: Final = "operator"  # rule of a finding that passes on what an operator said ...
+EXECUTOR: Final = "executor"  # ... or what came of a command, so that the action stage reads one log
+PASSED_ON: Final = frozenset({CLOCK, OPERATOR, EXECUTOR})  # rules of what no detector has found
+TELEMETRY_GAP: Final = "telemetry_gap"
 FINDINGS: Final = "control.findings.v1"
 COMMANDS: Final = "control.commands.v1"
 RESULTS: Final = "control.results.v1"
 APPROVALS: Final = "control.approvals.v1"
 ALERTS: Final = "alerts.v1"
-STAGES: Final = (*INPUTS, ROLLUPS, FINDINGS)  # read by a stage, with a state and dead letters beside
+STAGES: Final = (
+    *INPUTS,
+    ROLLUPS,
+    FINDINGS,
+    APPROVALS,
+    RESULTS,
+)  # read by a stage, with a state and dead letters beside
 STATE: Final = ".state"  # suffix: snapshots of the stage that reads the topic, compacted
 DEAD_LETTERS: Final = ".dlq"  # suffix: what could not be read
 

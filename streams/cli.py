@@ -26,7 +26,7 @@ from rich.table import Table
 
 from detectors import SETTINGS
 from schemas.config import Config
-from schemas.outputs import Alert
+from schemas.outputs import Command, Finding
 from schemas.topics import BILLING, REQUESTS, SCALING
 from streams import configuration, logs, narration
 from streams.acl_command import print_acls
@@ -227,7 +227,7 @@ def _replay(config: Config, files: dict[str, str], printer: Printer, *, strict: 
     with _progress(files) as progress:
         job = Replay(config, files, complain, progress, warn_of_ignored)
         for value in job.run():
-            if not isinstance(value, Alert):
+            if isinstance(value, Finding | Command):
                 printer.take(value)
     read = sum(count for (_, outcome), count in job.counts.items() if outcome in ("accepted", "late"))
     late = sum(count for (_, outcome), count in job.counts.items() if outcome == "late")

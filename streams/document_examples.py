@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas.orders import Order, Verb, seal
 from schemas.outputs import (
     Action,
     Alert,
@@ -15,8 +16,10 @@ from schemas.outputs import (
     Finding,
     Mode,
     Output,
+    Result,
     Rollup,
     Severity,
+    State,
     Status,
     derive_id,
 )
@@ -63,7 +66,7 @@ INPUTS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 
-_OUTPUTS: Final[tuple[Output, ...]] = (
+_OUTPUTS: Final[tuple[Output | Order, ...]] = (
     Finding(
         id=_FINDING,
         episode=_EPISODE,
@@ -98,6 +101,28 @@ _OUTPUTS: Final[tuple[Output, ...]] = (
         cost=Cost(rate_usd_per_hour=800.0, saves_usd_per_hour=640.0),
         before={"max_replicas": 40},
     ),
+    Result(
+        id=derive_id(_COMMAND, "verified"),
+        command_id=_COMMAND,
+        state=State.VERIFIED,
+        refusal=None,
+        endpoint=ENDPOINT,
+        action=Action.THROTTLE,
+        executor="hf",
+        at="2026-11-22T09:38:37.250000Z",
+        reason="maxReplica is 8, 8 replicas are ready",
+        after={"scaling": {"maxReplica": 8}, "readyReplica": 8},
+    ),
+    seal(
+        Order(
+            id="0" * 32,
+            verb=Verb.APPROVE,
+            who="alice",
+            why="the launch was cancelled",
+            at="2026-11-22T09:40:02.000000Z",
+            command_id=_COMMAND,
+        )
+    ),
     Alert(
         id=derive_id(_COMMAND, "alert"),
         dedup_key=_EPISODE,
@@ -129,7 +154,9 @@ _OUTPUTS: Final[tuple[Output, ...]] = (
     ),
 )
 
-OUTPUTS: Final[dict[str, dict[str, Any]]] = {type(output).__name__: msgspec.to_builtins(output) for output in _OUTPUTS}
+OUTPUTS: Final[dict[str, dict[str, Any]]] = {
+    type(output).__name__: msgspec.json.decode(msgspec.json.encode(output)) for output in _OUTPUTS
+}
 DEAD_LETTER: Final[dict[str, dict[str, str] | str]] = {
     "headers": {
         "error.type": "invalid",

@@ -18,14 +18,15 @@ from ruamel.yaml import YAML
 from schemas import topics
 from schemas.config import Config
 from schemas.events import Billing, Request, Scaling, Why
-from schemas.outputs import Alert, Command, Finding, Rollup
+from schemas.orders import Order
+from schemas.outputs import Alert, Command, Finding, Result, Rollup
 from streams.document_examples import DEAD_LETTER, INPUTS, OUTPUTS
 from streams.topics import STAGES, needed
 
 API_VERSION: Final = "1.0.0"  # of what is on the topics `*.v1`, not of the program
 FOLDER: Final = Path(__file__).parents[1] / "docs"
 
-_STRUCTS: Final = (Request, Scaling, Billing, Finding, Command, Alert, Rollup)
+_STRUCTS: Final = (Request, Scaling, Billing, Finding, Command, Result, Order, Alert, Rollup)
 _BINDING: Final = "0.5.0"  # of AsyncAPI's Kafka bindings
 
 _DESCRIPTION: Final = (
@@ -50,6 +51,7 @@ class Channel(NamedTuple):
 _ENDPOINT_KEY: Final = "the endpoint's id, `namespace/name`"
 _BUDGET_KEY: Final = "the name of the budget"
 _EITHER_KEY: Final = "the endpoint's id; the budget's name where the subject is a budget"
+_ENDPOINT_OR_OURS: Final = "the endpoint's id; `tidegate` where it is about none"
 
 CHANNELS: Final = (
     Channel(topics.REQUESTS, Request, _ENDPOINT_KEY, ("receive",), "Requests, from gateways and collectors."),
@@ -57,6 +59,8 @@ CHANNELS: Final = (
     Channel(topics.BILLING, Billing, _ENDPOINT_KEY, ("receive",), "Cost lines, from collectors and bills."),
     Channel(topics.FINDINGS, Finding, _EITHER_KEY, ("send", "receive"), "What the detectors say."),
     Channel(topics.COMMANDS, Command, _ENDPOINT_KEY, ("send",), "Instructions to executors, in all modes."),
+    Channel(topics.RESULTS, Result, _ENDPOINT_OR_OURS, ("send", "receive"), "What became of commands."),
+    Channel(topics.APPROVALS, Order, _ENDPOINT_OR_OURS, ("receive",), "What operators say."),
     Channel(topics.ALERTS, Alert, _EITHER_KEY, ("send",), "Alerts to deliver to people."),
     Channel(topics.ROLLUPS, Rollup, _BUDGET_KEY, ("send", "receive"), "For tidegate itself."),
 )

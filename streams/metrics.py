@@ -19,6 +19,7 @@ COUNTERS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "events": ("Events read, by what became of them.", ("topic", "outcome")),
     "findings": ("Findings written.", ("rule", "status", "severity")),
     "commands": ("Commands written; `held` says why one was held back.", ("action", "mode", "held")),
+    "results": ("What became of commands, as the action stage says.", ("state", "refusal")),
     "alerts": ("Alerts written.", ("status",)),
 }
 

@@ -20,22 +20,17 @@ from typing import IO, Final
 from schemas.config import Config
 from schemas.decode import EVENTS
 from schemas.events import BadEvent
-from schemas.outputs import Alert, Command, Finding, Rollup
+from schemas.outputs import Alert, Command, Finding, Result, Rollup
 from schemas.topics import BILLING, REQUESTS, SCALING, Record, clock_of
 from schemas.units import US, from_rfc3339
+from streams.control_stages import ActionStage
+from streams.core_stage import CoreStage
 from streams.lines import Line, opened, read, unknown_fields
-from streams.stages import (
-    MARK_EVERY_US,
-    ActionStage,
-    BillingStage,
-    BudgetStage,
-    CoreStage,
-    RequestStage,
-    ScalingStage,
-)
+from streams.stages import MARK_EVERY_US, BillingStage, BudgetStage, RequestStage, ScalingStage
 
 ORDER: Final = (SCALING, BILLING, REQUESTS)  # of two things at one moment, what costs comes first
 
+Said = Finding | Command | Result | Alert
 Emitted = tuple[int, int, int, Finding | Rollup]
 
 
@@ -55,15 +50,13 @@ class Replay:
     now_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     counts: Counter[tuple[str, ...]] = field(default_factory=Counter)
 
-    def run(self) -> Iterator[Finding | Command | Alert]:
+    def run(self) -> Iterator[Said]:
         """What is found and commanded, in event order."""
         with ExitStack() as stack:
             sources = {topic: stack.enter_context(opened(name)) for topic, name in self.files.items()}
             yield from self.decide({topic: self._read(topic, file) for topic, file in sources.items()})
 
-    def decide(
-        self, logs: Mapping[str, Iterable[Sequence[Record]]], until_us: int = 0
-    ) -> Iterator[Finding | Command | Alert]:
+    def decide(self, logs: Mapping[str, Iterable[Sequence[Record]]], until_us: int = 0) -> Iterator[Said]:
         """The same of any logs: input topic -> its records, some at a time.
 
         After the last of them the clock alone goes on to `until_us`.
@@ -91,7 +84,7 @@ class Replay:
                     clock_us, number = max(clock_us, _time_us(value)), number + 1
                     yield clock_us, rank, number, value
 
-    def _decided(self, emitted: Iterable[Emitted], until_us: int) -> Iterator[Finding | Command | Alert]:
+    def _decided(self, emitted: Iterable[Emitted], until_us: int) -> Iterator[Said]:
         budgets, actions = BudgetStage(self.config, 0), ActionStage(self.config, 0)
         marks = Marks()
         second = 0
@@ -129,9 +122,7 @@ class Marks:
         ]
 
 
-def _passed(
-    clock_us: int, marks: Marks, budgets: BudgetStage, actions: ActionStage
-) -> Iterator[Finding | Command | Alert]:
+def _passed(clock_us: int, marks: Marks, budgets: BudgetStage, actions: ActionStage) -> Iterator[Said]:
     """What the worker would learn from the wall clock, which here is the clock of the events."""
     overdue = actions.overdue(clock_us)
     if overdue is not None:

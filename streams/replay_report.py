@@ -13,10 +13,10 @@ from typing import Final
 from actions.wording import is_renewal
 from schemas.outputs import Command, Finding
 from streams import narration
+from streams.core_stage import encode
 from streams.courses import Courses, Turn
 from streams.options import Output
 from streams.replay import Replay
-from streams.stages import encode
 
 MOST_NAMED: Final = 10  # fields that nobody reads; a map with a name for each event would have thousands
 

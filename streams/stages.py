@@ -6,16 +6,13 @@ into records. The values are there for `replay`, which needs no bytes in between
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections import Counter
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
 import numpy as np
-import orjson
 
-from actions import ActionFold
 from detectors import (
     BillingFold,
     BudgetFold,
@@ -32,95 +29,20 @@ from detectors.requests import EndpointState, RequestPosition
 from detectors.scaling import ScalingPosition, ScalingState
 from detectors.watermark import Watermark
 from schemas.config import Config
-from schemas.decode import Decoded, Decoder, Unreadable, bad_event, parse
+from schemas.decode import Decoded, Decoder
 from schemas.events import BadEvent, Billing, Request, Scaling
-from schemas.outputs import Alert, Command, Finding, Rollup
-from schemas.topics import ALERTS, BILLING, COMMANDS, FINDINGS, REQUESTS, ROLLUPS, SCALING, Record, clock_of
+from schemas.outputs import Finding, Rollup
+from schemas.topics import APPROVALS, BILLING, FINDINGS, REQUESTS, RESULTS, ROLLUPS, SCALING, Record, clock_of
 from schemas.units import US
-from streams.dead_letters import DeadLetters
-from streams.stage import Applied, Fact, Outgoing, Stage, StateFormatError
+from streams.control_stages import ActionStage, ApprovalStage, ResultStage
+from streams.core_stage import CoreStage, Folded, Reader, Value, event_counts
+from streams.stage import Fact, Outgoing, Stage
 
 MARK_EVERY_US: Final = 60 * US  # of the wall clock: how often a stage says until when it has read its input
 
 SEPARATOR: Final = "\0"  # between a budget and an endpoint in the subject of a fact
 
-Value = Finding | Command | Alert | Rollup | BadEvent
-Counts = Counter[tuple[str, ...]]
-T = TypeVar("T")
 E = TypeVar("E", Request, Scaling, Billing)
-
-
-class Folded(NamedTuple):
-    """What came of some records, as values; `counts` as in `Applied`."""
-
-    values: list[Value]
-    counts: Counts
-
-
-class CoreStage(ABC):
-    """One partition of one topic, folded by the core."""
-
-    state_format = 1
-
-    def __init__(self, topic: str, partition: int) -> None:
-        self.topic, self.partition = topic, partition
-        self._letters = DeadLetters(topic, partition)
-
-    @abstractmethod
-    def fold(self, records: Sequence[Record]) -> Folded:
-        """`apply`, before what comes of it is encoded."""
-
-    def apply(self, records: Sequence[Record]) -> Applied:
-        values, counts = self.fold(records)
-        counts.update(label for value in values if (label := _label(value)) is not None)
-        return Applied([self.encode(value) for value in values], counts)
-
-    def encode(self, value: Value) -> Outgoing:
-        """The record that carries a value."""
-        match value:  # the most frequent first: there may be nothing but bad events
-            case BadEvent():
-                return self._letters.letter(value)
-            case Finding():
-                return Outgoing(FINDINGS, value.subject.encode(), encode(value))
-            case Command():
-                return Outgoing(COMMANDS, value.endpoint.encode(), encode(value))
-            case Alert():
-                return Outgoing(ALERTS, value.subject.encode(), encode(value))
-            case Rollup():
-                return Outgoing(ROLLUPS, value.budget.encode(), encode(value))
-
-    def tick(self, now_us: int, read_us: int) -> list[Outgoing]:  # noqa: ARG002 -- not every stage needs a clock
-        return []
-
-    def _states(self, facts: Sequence[Fact], kind: type[T]) -> dict[str, T]:
-        return {subject.decode(): self._decode(state, kind, subject) for subject, state in facts if state is not None}
-
-    def _decode(self, state: bytes, kind: type[T], subject: bytes = b"") -> T:
-        try:
-            return msgspec.msgpack.decode(state, type=kind)
-        except msgspec.DecodeError as e:
-            place = f"{self.topic}, partition {self.partition}"
-            raise StateFormatError(place, subject, f"expected {kind}, {e}") from e
-
-
-def encode(value: Finding | Command | Alert | Rollup) -> bytes:
-    """A value as it travels. A roll-up leaves out what it does not carry."""
-    fields = msgspec.structs.asdict(value)
-    if isinstance(value, Rollup):
-        fields = {name: content for name, content in fields.items() if content is not None}
-    return orjson.dumps(fields, default=msgspec.to_builtins)
-
-
-def _label(value: Value) -> tuple[str, ...] | None:
-    match value:
-        case BadEvent() | Rollup():
-            return None
-        case Finding():
-            return "findings", value.rule, value.status, value.severity
-        case Command():
-            return "commands", value.action, value.mode, value.held or ""
-        case Alert():
-            return "alerts", value.status
 
 
 class InputFold(Protocol):
@@ -154,7 +76,7 @@ class InputStage(CoreStage, Generic[E]):
         decoded: Decoded[E] = self._decoder.decode(records)
         late = self._input.late
         emitted: Sequence[Finding | Rollup] = self._emit(decoded, records)
-        counts = _event_counts(len(decoded.events), self._input.late - late, decoded.bad)
+        counts = event_counts(len(decoded.events), self._input.late - late, decoded.bad)
         return Folded([*_in_log_order(decoded.bad), *emitted], counts)
 
     def tick(self, now_us: int, read_us: int) -> list[Outgoing]:  # noqa: ARG002
@@ -248,7 +170,7 @@ class BudgetStage(CoreStage):
 
     def __init__(self, config: Config, partition: int) -> None:
         super().__init__(ROLLUPS, partition)
-        self._reader = _Reader(Rollup)
+        self._reader = Reader(Rollup)
         self._fold = BudgetFold(config, budget_rules(), fleet_rules())
 
     def fold(self, records: Sequence[Record]) -> Folded:
@@ -258,7 +180,7 @@ class BudgetStage(CoreStage):
         for _, rollup in self._reader.read(records, values):
             good += 1
             values += self._fold.apply(rollup)
-        counts = _event_counts(good - (self._fold.repeated - repeated), 0, values)
+        counts = event_counts(good - (self._fold.repeated - repeated), 0, values)
         counts["events", "repeated"] += self._fold.repeated - repeated
         return Folded(values, +counts)
 
@@ -289,80 +211,20 @@ class BudgetStage(CoreStage):
         return self._fold.newest_us or None
 
 
-class ActionStage(CoreStage):
-    """Findings: commands and alerts."""
-
-    state_format = 2
-
-    def __init__(self, config: Config, partition: int) -> None:
-        super().__init__(FINDINGS, partition)
-        self._reader = _Reader(Finding)
-        self._fold = ActionFold(config)
-
-    def fold(self, records: Sequence[Record]) -> Folded:
-        values: list[Value] = []
-        good = 0
-        for record, finding in self._reader.read(records, values):
-            good += 1
-            values += self._fold.apply(finding, record.timestamp * 1000)
-        return Folded(values, _event_counts(good, 0, values))
-
-    def apply_value(self, finding: Finding) -> list[Command | Alert]:
-        """Fold a finding that needs no decoding, and whose age is not known."""
-        return list(self._fold.apply(finding, None))
-
-    def tick(self, now_us: int, read_us: int) -> list[Outgoing]:  # noqa: ARG002
-        overdue = self._fold.overdue(now_us)
-        return [] if overdue is None else [self.encode(overdue)]
-
-    def overdue(self, now_us: int) -> Finding | None:
-        """The finding that `tick` would write."""
-        return self._fold.overdue(now_us)
-
-    def changed(self) -> list[Fact]:
-        return [Fact(subject, state) for subject, state in self._fold.changed()]
-
-    def position(self) -> bytes:
-        return self._fold.position()
-
-    def restore(self, position: bytes, facts: Sequence[Fact]) -> None:
-        self._fold.restore(position, [(subject, state) for subject, state in facts if state is not None])
-
-    def reconfigure(self, config: Config) -> None:
-        self._fold.reconfigure(config)
-
-    @property
-    def event_time_us(self) -> int | None:
-        return self._fold.event_time_us
-
-
 STAGES: Final[Mapping[str, Callable[[Config, int], Stage]]] = {
     REQUESTS: RequestStage,
     SCALING: ScalingStage,
     BILLING: BillingStage,
     ROLLUPS: BudgetStage,
     FINDINGS: ActionStage,
+    APPROVALS: ApprovalStage,
+    RESULTS: ResultStage,
 }
 
 
 def build_stage(topic: str, partition: int, config: Config) -> Stage:
     """The stage that reads a topic (named without its prefix)."""
     return STAGES[topic](config, partition)
-
-
-class _Reader(Generic[T]):
-    """Reads the records of a topic that tidegate itself writes, one by one."""
-
-    def __init__(self, kind: type[T]) -> None:
-        self._decode = msgspec.json.Decoder(kind).decode
-
-    def read(self, records: Sequence[Record], values: list[Value]) -> Iterable[tuple[Record, T]]:
-        """The records with what they hold; what cannot be read is added to `values` as a `BadEvent`."""
-        for record in records:
-            try:
-                yield record, parse(self._decode, record.value)
-            except Unreadable as e:
-                values.append(bad_event(record, e.why, str(e)))
 
 
 def _subject(key: Key) -> str:
@@ -387,12 +249,6 @@ def _packed(state: msgspec.Struct | None) -> bytes | None:
 def _in_log_order(bad: Sequence[BadEvent]) -> list[BadEvent]:
     """The decoder finds what is malformed before what is untimely; the dead letters keep the log's order."""
     return sorted(bad, key=lambda event: event.offset)
-
-
-def _event_counts(good: int, late: int, values: Sequence[Any]) -> Counts:
-    counts: Counts = Counter({("events", "accepted"): good - late, ("events", "late"): late})
-    counts.update(("events", value.why) for value in values if isinstance(value, BadEvent))
-    return +counts
 
 
 def _max_future_us(config: Config) -> int:

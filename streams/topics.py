@@ -20,6 +20,7 @@ PARTITIONS: Final = 4  # of the inputs and the roll-ups: as many workers can sha
 INPUT_BYTES: Final = 1024 * 1024
 DEAD_LETTER_BYTES: Final = 2 * INPUT_BYTES  # any input, and why it could not be read
 STAGES: Final = topics.STAGES
+SINGLE: Final = (topics.FINDINGS, topics.APPROVALS, topics.RESULTS)  # in one order, or limits would not hold
 CREATE_TIMEOUT_MS: Final = 30_000
 
 # aiokafka is annotated in part only
@@ -56,8 +57,9 @@ def needed(config: Config, partitions: int = PARTITIONS) -> list[Topic]:
     many = dict.fromkeys((*topics.INPUTS, topics.ROLLUPS), partitions)
     wanted = [Topic(name, partitions, _on_the_logs_clock()) for name in topics.INPUTS]
     wanted.append(Topic(topics.ROLLUPS, partitions, {}))
-    single = (topics.FINDINGS, topics.COMMANDS, topics.RESULTS, topics.APPROVALS, topics.ALERTS)
-    wanted += [Topic(name, 1, _on_the_logs_clock()) for name in single]
+    wanted += [Topic(name, 1, _on_the_logs_clock()) for name in (topics.FINDINGS, topics.ALERTS)]
+    wanted.append(Topic(topics.COMMANDS, partitions, _for_ever()))
+    wanted += [Topic(name, 1, _for_ever()) for name in (topics.RESULTS, topics.APPROVALS)]
     wanted += [Topic(name + topics.STATE, many.get(name, 1), COMPACTED) for name in STAGES]
     wanted += [Topic(name + topics.DEAD_LETTERS, 1, _dead_letter_settings()) for name in STAGES]
     return [topic._replace(name=config.kafka.topic_prefix + topic.name) for topic in wanted]
@@ -66,6 +68,11 @@ def needed(config: Config, partitions: int = PARTITIONS) -> list[Topic]:
 def _on_the_logs_clock() -> dict[str, str]:
     # not the sender's clock says what is too far in the future, how old a finding is, and when a command came
     return {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(INPUT_BYTES)}
+
+
+def _for_ever() -> dict[str, str]:
+    """What was ordered, commanded and done: few records, and the one account of it."""
+    return {**_on_the_logs_clock(), "retention.ms": "-1"}
 
 
 def _dead_letter_settings() -> dict[str, str]:
@@ -145,9 +152,8 @@ def problems(config: Config, found: Mapping[str, int], wanted: Iterable[Topic] |
     prefix = config.kafka.topic_prefix
     missing = [topic.name for topic in (needed(config) if wanted is None else wanted) if topic.name not in found]
     wrong = [f"missing topics: {', '.join(missing)}"] if missing else []
-    findings = prefix + topics.FINDINGS
-    if found.get(findings, 1) != 1:
-        wrong.append(f"{findings} has {found[findings]} partitions and must have exactly 1")
+    counted = {prefix + topic: found.get(prefix + topic, 1) for topic in SINGLE}
+    wrong += [f"{name} has {count} partitions and must have exactly 1" for name, count in counted.items() if count != 1]
     for name in (prefix + stage for stage in STAGES):
         state = name + topics.STATE
         if name in found and state in found and found[name] != found[state]:

@@ -17,6 +17,7 @@ from aiokafka import TopicPartition
 from detectors import SETTINGS
 from schemas.config import Config, Kafka
 from streams import broker, configuration
+from streams.topics import partition_counts
 
 WAIT_S: Final = 60.0
 TIDEGATE: Final = (sys.executable, "-c", "from streams.cli import main; main()")
@@ -123,6 +124,16 @@ async def write(job: Job, messages: Iterable[Message], sizes: Iterator[int], pau
 async def read_all(kafka: Kafka, topic: str, partition: int) -> list[Any]:
     """Every record of a partition, by aiokafka's own means."""
     return (await read_many(kafka, topic, [partition]))[partition]
+
+
+async def read_topic(kafka: Kafka, topic: str) -> list[Any]:
+    """Every record of a topic, partition by partition."""
+    admin = await broker.connect(kafka)
+    try:
+        (count,) = partition_counts(await admin.describe_topics([kafka.topic_prefix + topic])).values()
+    finally:
+        await admin.close()
+    return [record for records in (await read_many(kafka, topic, range(count))).values() for record in records]
 
 
 async def read_many(kafka: Kafka, topic: str, partitions: Iterable[int]) -> dict[int, list[Any]]:

@@ -16,7 +16,7 @@ import pytest
 
 from schemas.topics import ALERTS, COMMANDS, SCALING
 from streams import topics
-from tests.running import WAIT_S, Job, Starter, producer, read_all, until
+from tests.running import WAIT_S, Job, Starter, producer, read_all, read_topic, until
 from tests.streams.slow import CAPACITY
 
 CONFIG: Final = """
@@ -57,7 +57,7 @@ async def runaway(job: Job, endpoint: str) -> None:
 
 async def answers(job: Job, endpoint: str) -> list[tuple[str, str | None]]:
     """Mode and reason of every command for the endpoint."""
-    commands = [msgspec.json.decode(record.value) for record in await read_all(job.config.kafka, COMMANDS, 0)]
+    commands = [msgspec.json.decode(record.value) for record in await read_topic(job.config.kafka, COMMANDS)]
     return [(command["mode"], command["held"]) for command in commands if command["endpoint"] == endpoint]
 
 

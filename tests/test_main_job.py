@@ -382,8 +382,8 @@ class Logs(NamedTuple):
 
 
 async def logs(job: Job) -> Logs:
-    many = [(topic, n) for topic in (*INPUTS, ROLLUPS) for n in range(PARTITIONS)]
-    wanted = [*many, *((topic, 0) for topic in (FINDINGS, COMMANDS, ALERTS))]
+    many = [(topic, n) for topic in (*INPUTS, ROLLUPS, COMMANDS) for n in range(PARTITIONS)]
+    wanted = [*many, *((topic, 0) for topic in (FINDINGS, ALERTS))]
     return Logs(
         dict(zip(wanted, await asyncio.gather(*[read_all(job.config.kafka, *place) for place in wanted]), strict=True))
     )

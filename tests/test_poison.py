@@ -16,7 +16,7 @@ from detectors import SETTINGS
 from schemas.topics import ALERTS, COMMANDS, DEAD_LETTERS, FINDINGS, REQUESTS, ROLLUPS, SCALING, STATE, Place
 from streams import configuration, facts, topics
 from streams.stages import build_stage
-from tests.running import TIDEGATE, WAIT_S, Job, Message, Starter, read_all, until, write
+from tests.running import TIDEGATE, WAIT_S, Job, Message, Starter, read_all, read_topic, until, write
 from tests.streams.buggy import NAME, POISON
 
 CONFIG: Final = """
@@ -72,7 +72,7 @@ def event(topic: str, name: str, at: int, n: int) -> Message:
 
 async def written(job: Job, topic: str) -> Outputs:
     """What the stage of a topic wrote so far, by topic."""
-    found = {name: await read_all(job.config.kafka, name, 0) for name in OUTPUTS[topic]}
+    found = {name: await read_topic(job.config.kafka, name) for name in OUTPUTS[topic]}
     return {name: {r.value for r in records if made_by(topic, name, r.value)} for name, records in found.items()}
 
 

@@ -23,9 +23,10 @@ from schemas.config import Budget, Config
 from schemas.outputs import Finding, Rollup, Status
 from schemas.units import US, from_rfc3339
 from streams import configuration
+from streams.core_stage import encode
 from streams.lines import Line
 from streams.replay import Replay
-from streams.stages import BillingStage, BudgetStage, RequestStage, encode
+from streams.stages import BillingStage, BudgetStage, RequestStage
 
 Unpack = Callable[[str], Path]
 Floats = NDArray[np.float64]

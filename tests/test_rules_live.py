@@ -31,11 +31,12 @@ from detectors.rules.telemetry_gap import TelemetryGap
 from schemas.outputs import Finding
 from schemas.topics import FINDINGS, INPUTS, ROLLUPS
 from streams import configuration, topics
+from streams.core_stage import encode
 from streams.rule_tests.format import RuleTest
 from streams.rule_tests.logs import logs
 from streams.rule_tests.reading import read
 from streams.rule_tests.run import play
-from streams.stages import build_stage, encode
+from streams.stages import build_stage
 from tests.running import TIDEGATE, WAIT_S, Job, Program, Starter, producer, read_all, read_many, until
 from tests.test_rules import FILES
 

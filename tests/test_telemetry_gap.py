@@ -15,7 +15,7 @@ import pytest
 from schemas.outputs import Alert, Finding, Rollup, Status
 from schemas.topics import ALERTS, COMMANDS, FINDINGS, ROLLUPS, SCALING, clock_of
 from streams import topics
-from tests.running import TIDEGATE, WAIT_S, Job, Message, Starter, read_all, until, write
+from tests.running import TIDEGATE, WAIT_S, Job, Message, Starter, read_all, read_topic, until, write
 
 CONFIG: Final = """
 kafka: {{bootstrap_servers: "{address}", topic_prefix: "{prefix}", group: "{prefix}group",
@@ -89,7 +89,7 @@ async def check(job: Job, stopped: int) -> None:
     (reason,) = opened.evidence["reasons"]
     assert (opened.evidence["clock"], reason["what"], reason["allowed_s"]) == ("wall", "scaling", 5)
     assert SILENT_S - 5 < reason["age_s"] == opened.value < SILENT_S + WAIT_S
-    assert await read_all(job.config.kafka, COMMANDS, 0) == []
+    assert await read_topic(job.config.kafka, COMMANDS) == []
     alerts = {alert.id: alert.status for alert in await decoded(job, ALERTS, Alert)}  # a killed worker's come again
     assert list(alerts.values()) == ["firing", "resolved"]
     marks = [one for one in await decoded(job, ROLLUPS, Rollup) if one.source == clock_of(SCALING)]

@@ -109,7 +109,7 @@ def _explained(case: Case) -> Finding | None:
     words = case.trail.words
     word = words.get(case.named.id)
     if isinstance(word, Command | Alert):
-        word = words.get(word.finding_id)
+        word = words.get(word.finding_id or "")
     return word if isinstance(word, Finding) else next(iter(case.trail.findings()), None)
 
 

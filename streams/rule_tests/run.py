@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from schemas.config import Config, Seconds
-from schemas.outputs import Alert, Command, Finding, Status
+from schemas.outputs import Alert, Command, Finding, Result, Status
 from schemas.units import US, from_rfc3339
 from streams.lines import Line
 from streams.replay import Replay
@@ -48,7 +48,8 @@ def play(test: RuleTest, config: Config) -> Played:
 
     replay = Replay(config, {}, complain)
     chunked = {topic: _chunks(log) for topic, log in logs(test).items()}
-    return Played(list(replay.decide(chunked, test.until_us)), unread)
+    said = replay.decide(chunked, test.until_us)
+    return Played([value for value in said if not isinstance(value, Result)], unread)
 
 
 def judge(test: RuleTest, config: Config) -> Verdict:

@@ -7,11 +7,11 @@ from typing import Any, Final, TypedDict, Unpack
 from msgspec import structs
 
 from schemas.config import Config, Endpoint
-from schemas.outputs import Alert, Command, Finding, Mode, Severity, Status, derive_id
+from schemas.outputs import Alert, Command, Finding, Mode, Result, Severity, Status, derive_id
 from schemas.units import US, rfc3339
 
 START_US: Final = 1_795_341_600 * US
-Outputs = list[Command | Alert]
+Outputs = list[Command | Result | Alert]
 
 
 class Fields(TypedDict, total=False):

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from actions import ActionFold
 from schemas.config import Config, Endpoint, Overflow, Provider, Response, Safety, Seconds
-from schemas.outputs import Action, Alert, Command, Finding, Held, Mode, Severity, Status
+from schemas.outputs import Action, Alert, Command, Finding, Held, Mode, Result, Severity, Status
 from schemas.units import US, from_rfc3339
 from tests.actions.findings import (
     Outputs,
@@ -28,7 +28,7 @@ from tests.actions.findings import (
 ENDPOINTS: Final = tuple(f"acme/{name}" for name in "abcde")
 PROTECTED: Final = "acme/e"
 SHUT: Final = "latency"  # a rule that the laws' configurations answer with a shutdown
-IN_FORCE: Final = (None, Held.SHADOW, Held.AWAITING_APPROVAL)
+IN_FORCE: Final = (None, Held.SHADOW)
 FAR_S: Final = 10_000_000.0
 
 laws = settings(deadline=None, max_examples=60)
@@ -155,7 +155,7 @@ def test_one_id_has_one_content(config: Config, other: Config, log: Log, cut: in
     changing = ActionFold(config)
     outputs = play(ActionFold(config), log) + play(ActionFold(other), log) + play(changing, log[:cut])
     changing.reconfigure(other)
-    known: dict[str, Command | Alert] = {}
+    known: dict[str, Command | Result | Alert] = {}
     for output in outputs + play(changing, log[cut:]):
         assert known.setdefault(output.id, output) == output
 
@@ -188,7 +188,7 @@ def test_never_more_is_down_than_the_limit(config: Config, log: Log) -> None:
 @given(configs(), configs(), logs(), st.integers(0, 40))
 @laws
 def test_every_brake_comes_off_once(config: Config, other: Config, log: Log, cut: int) -> None:
-    """Each command in force has exactly one follower that names it; every chain ends in a restore."""
+    """Each command in force has exactly one follower that names it, and so has what awaited approval, or a result."""
     fold = ActionFold(config)
     told = play(fold, log[:cut])
     fold.reconfigure(other)
@@ -196,13 +196,15 @@ def test_every_brake_comes_off_once(config: Config, other: Config, log: Log, cut
     tick = fold.overdue(at(FAR_S))
     told += [] if tick is None else fold.apply(tick, None)
     followers = [command.restores for command in commands(told) if command.restores is not None]
-    assert sorted(followers) == sorted(command.id for command in in_force(commands(told)))
+    followers += [result.command_id for result in told if isinstance(result, Result) and result.command_id]
+    asked = [command for command in commands(told) if command.approval is not None]
+    assert sorted(followers) == sorted(command.id for command in [*in_force(commands(told)), *asked])
 
 
 @given(configs(), configs(), logs(), st.integers(0, 40))
 @laws
 def test_a_restore_has_its_commands_mode(config: Config, other: Config, log: Log, cut: int) -> None:
-    """Also when the mode changes in between; what was held back comes off in name only, for the same reason."""
+    """Also when the mode changes in between; what was held back is replaced and comes off in name only."""
     fold = ActionFold(config)
     outputs = play(fold, log[:cut])
     fold.reconfigure(other)
@@ -210,9 +212,9 @@ def test_a_restore_has_its_commands_mode(config: Config, other: Config, log: Log
     known = {command.id: command for command in told}
     for command in told:
         if command.restores is not None:
-            assert command.mode is known[command.restores].mode
+            assert command.held is known[command.restores].held
             if command.action is Action.RESTORE:
-                assert command.held is known[command.restores].held
+                assert command.mode is known[command.restores].mode
 
 
 @given(configs(), logs())

@@ -14,8 +14,9 @@ from schemas.outputs import Finding, Rollup
 from schemas.topics import REQUESTS, SCALING, Record, clock_of
 from schemas.units import US
 from streams.configuration import defaults
+from streams.core_stage import Folded, encode
 from streams.stage import Fact, Outgoing, Stage
-from streams.stages import Folded, build_stage, encode
+from streams.stages import build_stage
 
 START_S: Final = 1_795_341_600  # a full hour, and far more than any lateness after the epoch
 ENDPOINT: Final = "acme/bert"

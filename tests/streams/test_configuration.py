@@ -516,7 +516,7 @@ def test_equal_meaning_is_an_equal_version(file: File) -> None:
     one = file.load("mode: auto\nendpoints:\n  b: {}\n  a: {expected_max: 3}\nsafety: {cooldown: 5m}\n")
     other = file.load(
         "# the same\nsafety: {cooldown: 300.0}\nendpoints: {a: {'expected_max': 3}, b: {}}\nmode: 'auto'\n"
-        "kafka: {group: other}\nhttp: {port: 0}\nreceivers: {slack: {}}\nrules: {request_surge: {ratio: 5}}\n"
+        "kafka: {group: other}\nhttp: {port: 0}\nreceivers: {s: {type: slack}}\nrules: {request_surge: {ratio: 5}}\n"
     )
     assert re.fullmatch("[0-9a-f]{12}", one.version)
     assert one.version == other.version

@@ -15,14 +15,15 @@ from schemas import topics
 from schemas.config import Config
 from schemas.decode import EVENTS
 from schemas.events import BadEvent, Why
-from schemas.outputs import Alert, Command, Finding, Rollup
+from schemas.orders import Order
+from schemas.outputs import Alert, Command, Finding, Result, Rollup
 from streams import documents
 from streams.document_examples import DEAD_LETTER, INPUTS, OUTPUTS
 from streams.topics import needed
 
 STRUCTS: dict[str, type[msgspec.Struct]] = {
     **{event.__name__: event for event in EVENTS.values()},
-    **{struct.__name__: struct for struct in (Finding, Command, Alert, Rollup)},
+    **{struct.__name__: struct for struct in (Finding, Command, Result, Order, Alert, Rollup)},
 }
 EXAMPLES = {**{EVENTS[topic].__name__: example for topic, example in INPUTS.items()}, **OUTPUTS}
 
@@ -146,12 +147,12 @@ def test_operations_point_to_channels(asyncapi: Any) -> None:
 
 
 def test_channels_are_the_topics_that_are_declared(asyncapi: Any) -> None:
-    """Names and partitions are those of `tidegate topics create`; results and approvals are not read yet."""
+    """Names and partitions are those of `tidegate topics create`."""
     declared = {topic.name: topic.partitions for topic in needed(Config()) if not topic.name.endswith(topics.STATE)}
     described = {
         channel["address"]: channel["bindings"]["kafka"]["partitions"] for channel in asyncapi["channels"].values()
     }
-    assert described == {k: v for k, v in declared.items() if k not in (topics.RESULTS, topics.APPROVALS)}
+    assert described == declared
 
 
 def test_messages_have_a_key_and_an_example_that_fits(asyncapi: Any) -> None:

@@ -13,7 +13,8 @@ from schemas.outputs import Action, Command, Rollup, Status
 from schemas.topics import SCALING
 from schemas.units import US, from_rfc3339
 from streams.configuration import defaults
-from streams.stages import ActionStage, BudgetStage
+from streams.control_stages import ActionStage
+from streams.stages import BudgetStage
 
 MIDNIGHT_US: Final = from_rfc3339("2026-11-23T05:00:00Z")  # in New York
 ENDPOINTS: Final = {

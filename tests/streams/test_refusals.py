@@ -13,7 +13,7 @@ import pytest
 from schemas.config import Config
 from schemas.topics import COMMANDS, REQUESTS, STATE
 from streams import broker, facts, topics
-from tests.running import Program, read_all
+from tests.running import Program, read_all, read_topic
 from tests.streams.test_worker import (
     WAIT_S,
     fresh,
@@ -83,14 +83,14 @@ def test_a_topic_that_was_made_again_ends_the_worker(
         await admin.close()
         await _declared_again(config, requests)
         await write_bursts(config, 1)
-        before = await read_all(config.kafka, COMMANDS, 0)
+        before = await read_topic(config.kafka, COMMANDS)
         second = start(config)
         assert await asyncio.to_thread(second.process.wait, WAIT_S) == 1
         reason = refusal(second)["reason"]
         assert requests in reason
         assert "was created again" in reason
         assert "docs/operations.md" in reason
-        assert len(await read_all(config.kafka, COMMANDS, 0)) == len(before)
+        assert len(await read_topic(config.kafka, COMMANDS)) == len(before)
         assert await written(config)
 
     asyncio.run(asyncio.wait_for(scenario(), 3 * WAIT_S))

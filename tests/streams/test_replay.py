@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 
 from detectors import SETTINGS
 from schemas.config import Config
-from schemas.outputs import Alert, Command, Finding
+from schemas.outputs import Alert, Command, Finding, Result
 from schemas.topics import BILLING, FINDINGS, REQUESTS, SCALING
 from schemas.units import rfc3339
 from streams import configuration
+from streams.core_stage import CoreStage, encode
 from streams.lines import Line
 from streams.replay import Replay
-from streams.stages import CoreStage, RequestStage, ScalingStage, encode
+from streams.stages import RequestStage, ScalingStage
 
 T0: Final = 1_700_000_000
 NOW_MS: Final = 1_800_000_000_000
@@ -83,7 +84,7 @@ def no_complaint(*line: object) -> None:
     pytest.fail(f"bad line: {line}")
 
 
-def replayed(config: Config, files: dict[str, str]) -> list[Finding | Command | Alert]:
+def replayed(config: Config, files: dict[str, str]) -> list[Finding | Command | Result | Alert]:
     return list(Replay(config, files, no_complaint, now_ms=NOW_MS).run())
 
 

@@ -18,18 +18,22 @@ from msgspec import structs
 from detectors import SETTINGS
 from schemas.config import Config
 from schemas.events import Why
+from schemas.orders import Order, Verb, seal
 from schemas.outputs import Finding, Rollup
 from schemas.topics import (
     ALERTS,
+    APPROVALS,
     BILLING,
     COMMANDS,
     DEAD_LETTERS,
     FINDINGS,
     INPUTS,
     REQUESTS,
+    RESULTS,
     ROLLUPS,
     SCALING,
 )
+from schemas.units import rfc3339
 from streams import configuration
 from streams.lines import Line
 from streams.metrics import Metrics
@@ -39,7 +43,7 @@ from streams.stages import STAGES, build_stage
 T0: Final = 1_700_000_000
 LOGGED_MS: Final = (T0 + 100_000) * 1000
 SECONDS: Final = 1000
-TOPICS: Final = (*INPUTS, ROLLUPS, FINDINGS)
+TOPICS: Final = (*INPUTS, ROLLUPS, FINDINGS, APPROVALS, RESULTS)
 CONFIG: Final = """
 mode: auto
 defaults: {expected_max: 4, price_usd_per_hour: 2.0}
@@ -115,6 +119,24 @@ def billing() -> list[Line]:
     ]  # fmt: skip
 
 
+def approvals() -> list[Line]:
+    """Pauses that are passed on, one that is too old to be, and what nobody can read."""
+    times = [LOGGED_MS * 1000 - 1000 * number for number in range(20)] + [0]
+    orders = [seal(Order(id="0" * 32, verb=Verb.PAUSE, who="alice", why="a test", at=rfc3339(us))) for us in times]
+    lines = [record(i, "tidegate", msgspec.json.encode(order)) for i, order in enumerate(orders)]
+    return [*lines, record(len(lines), "tidegate", b"{")]
+
+
+def results() -> list[Line]:
+    """Failures, which are passed on, steps that are not, and what nobody can read."""
+    lines = [
+        event(i, "acme/bert", id="0" * 32, command_id="1" * 32, state=state, refusal=None, action="throttle",
+              executor="hf", at="2026-11-22T10:00:00Z")
+        for i, state in enumerate(["applying", "failed"] * 10)
+    ]  # fmt: skip
+    return [*lines, record(len(lines), "tidegate", b"[]")]
+
+
 def pieces(lines: Sequence[Line], cuts: Sequence[int]) -> list[Sequence[Line]]:
     """The log, cut at these places."""
     edges = [0, *sorted(min(cut, len(lines)) for cut in cuts), len(lines)]
@@ -135,6 +157,7 @@ def by_topic(outgoing: Sequence[Outgoing]) -> dict[str, list[Outgoing]]:
 def log(config: Config) -> Log:
     """What each stage reads, made by the stages before it."""
     found = Log({REQUESTS: requests(), SCALING: scaling(), BILLING: billing(), ROLLUPS: [], FINDINGS: []})
+    found |= {APPROVALS: approvals(), RESULTS: results()}
     for topic in (*INPUTS, ROLLUPS):
         for out in applied(build_stage(topic, 0, config), found[topic]):
             if out.topic in (ROLLUPS, FINDINGS):
@@ -151,6 +174,8 @@ def writes(topic: str) -> set[str]:
         BILLING: {ROLLUPS, BILLING + DEAD_LETTERS},
         ROLLUPS: {FINDINGS, ROLLUPS + DEAD_LETTERS},
         FINDINGS: {COMMANDS, ALERTS, FINDINGS + DEAD_LETTERS},
+        APPROVALS: {FINDINGS, RESULTS, APPROVALS + DEAD_LETTERS},
+        RESULTS: {FINDINGS, RESULTS + DEAD_LETTERS},
     }[topic]
 
 

@@ -28,7 +28,7 @@ from detectors.scaling import ScalingPosition, ScalingState
 from detectors.steps import Cells
 from detectors.watermark import Watermark
 from schemas.config import Config
-from schemas.topics import BILLING, FINDINGS, REQUESTS, ROLLUPS, SCALING
+from schemas.topics import APPROVALS, BILLING, FINDINGS, REQUESTS, RESULTS, ROLLUPS, SCALING
 from streams import configuration
 from streams.stages import SEPARATOR, STAGES, build_stage
 from tests.detectors.logs import ENDPOINT, numbered, requests, rollup, scaling, settings
@@ -64,6 +64,8 @@ STATES: Final[dict[str, tuple[Any, ...]]] = {
         *chain(*FLEET_STATES.values()),
     ),
     FINDINGS: (Shared, Remembered, EpisodeLine, Place),
+    APPROVALS: (type(None),),
+    RESULTS: (type(None),),
 }
 
 # When this test fails: raise `state_format` of the stage in streams/stages.py, put the new pair here, and say in
@@ -73,7 +75,9 @@ KNOWN: Final = {
     SCALING: (3, "51fb33e837ff"),
     BILLING: (1, "6781d02d4d68"),
     ROLLUPS: (3, "f035ab11bc06"),
-    FINDINGS: (2, "b8a7ff55d890"),
+    FINDINGS: (3, "4595bdc85ef4"),
+    APPROVALS: (1, "8770fc855c47"),
+    RESULTS: (1, "8770fc855c47"),
 }
 
 

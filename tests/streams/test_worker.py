@@ -24,7 +24,7 @@ from schemas.config import Config, Kafka, Security
 from schemas.topics import COMMANDS, FINDINGS, REQUESTS, STATE
 from streams import broker, facts, topics
 from streams.local_kafka import LocalKafka
-from tests.running import Program, Starter, read_all
+from tests.running import Program, Starter, read_all, read_topic
 from tests.streams.toy import ToyStage, toy_config
 
 WAIT_S = 45.0
@@ -69,7 +69,7 @@ async def write_bursts(config: Config, bursts: int, pause_s: float = 0.2) -> Non
 async def written(config: Config) -> Outputs:
     """What workers have written so far, by id."""
     outputs: Outputs = {}
-    for record in await read_all(config.kafka, COMMANDS, 0):
+    for record in await read_topic(config.kafka, COMMANDS):
         outputs.setdefault(msgspec.json.decode(record.value)["id"], set()).add(record.value)
     return outputs
 
@@ -216,7 +216,7 @@ def test_state_that_was_deleted_is_made_anew_from_the_log(kafka: str, start: Cal
         await topics.declare(config)
         second = start(config)
         async with asyncio.timeout(WAIT_S):
-            while len(await read_all(config.kafka, COMMANDS, 0)) < 2 * len(expected):  # noqa: ASYNC110  (see above)
+            while len(await read_topic(config.kafka, COMMANDS)) < 2 * len(expected):  # noqa: ASYNC110  (see above)
                 await asyncio.sleep(0.2)
         assert second.signalled(signal.SIGTERM) == 0, second.log.read_text()
         assert await written(config) == expected

@@ -21,7 +21,8 @@ from schemas.topics import ALERTS, COMMANDS, FINDINGS
 from schemas.units import from_rfc3339
 from streams import broker, configuration, topics
 from streams.cli import app
-from streams.stages import encode
+from streams.core_stage import encode
+from streams.explain.search import Word, episode_of
 from tests.actions.findings import finding, later, resolved, spend, surge
 from tests.streams.explain.test_search import played
 from tests.streams.test_replay import billing, replayed, requests, saved, scaling
@@ -127,7 +128,7 @@ def test_an_episode_tells_its_whole_course(folder: Folder) -> None:
     """Every finding and every command of it, in order."""
     opened = folder.finding("request_surge")
     fields = folder.fields(opened.episode)
-    own = [word.id for word in folder.words if word.episode == opened.episode]
+    own = [word.id for word in folder.words if isinstance(word, Word) and episode_of(word) == opened.episode]
     assert fields["kind"] == "episode"
     assert [step["id"] for step in fields["course"]] == own
     assert fields["finding"]["id"] == opened.id

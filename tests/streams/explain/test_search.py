@@ -12,15 +12,16 @@ from msgspec import structs
 from actions import ActionFold
 from schemas.outputs import Action, Alert, Command, Finding
 from schemas.units import from_rfc3339
+from streams.core_stage import encode
 from streams.explain.search import Search, Trail, Word, decoded, episode_of, when
-from streams.stages import encode
 from tests.actions.findings import later, resolved, runaway, settings, surge
 
 
 def played(*findings: Finding) -> list[Word]:
     """The findings, and what was made of each."""
     fold = ActionFold(settings())
-    return [word for found in findings for word in (found, *fold.apply(found, from_rfc3339(found.at)))]
+    said = [word for found in findings for word in (found, *fold.apply(found, from_rfc3339(found.at)))]
+    return [word for word in said if isinstance(word, Word)]
 
 
 OPENED: Final = surge("acme/a", 0)

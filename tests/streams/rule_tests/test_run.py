@@ -11,6 +11,7 @@ import pytest
 from schemas.outputs import Finding
 from schemas.topics import BILLING, REQUESTS, SCALING
 from schemas.units import US
+from streams.core_stage import encode
 from streams.lines import Line
 from streams.replay import Replay
 from streams.rule_tests import run
@@ -18,7 +19,6 @@ from streams.rule_tests.format import MONDAY
 from streams.rule_tests.logs import logs
 from streams.rule_tests.reading import read
 from streams.rule_tests.run import Verdict, judge, play
-from streams.stages import encode
 
 RUNAWAY: Final = 'scaling: [{endpoint: acme/bert, series: "2 for 5m, then 30 for 2m, then 2 for 2m"}]'
 CONFIG: Final = "config: {mode: auto, endpoints: {acme/bert: {expected_max: 20, price_usd_per_hour: 1}}}"
