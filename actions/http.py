@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import httpx
 
@@ -29,6 +31,9 @@ class Site(NamedTuple):
     secrets: tuple[str, ...] = ()
     verify: ssl.SSLContext | bool = True
 
+    def __repr__(self) -> str:
+        return f"Site({self.name!r})"  # the address and the headers may be secret, too
+
 
 class Body(NamedTuple):
     """What a request carries, beside its path."""
@@ -47,8 +52,9 @@ class Client:
 
     def __init__(self, site: Site) -> None:
         self._site, self._base = site, site.base_url.rstrip("/")
+        self._hidden = sorted({form for secret in site.secrets for form in _forms(secret)}, key=len, reverse=True)
         self._client = httpx.AsyncClient(
-            headers=dict(site.headers), timeout=site.timeout_s, verify=site.verify, follow_redirects=False
+            headers=_encoded(site.headers), timeout=site.timeout_s, verify=site.verify, follow_redirects=False
         )
 
     async def send(
@@ -59,11 +65,13 @@ class Client:
         try:
             async with asyncio.timeout(self._site.timeout_s):
                 answer = await self._client.request(
-                    method, self._base + path, headers=dict(body.headers), params=body.params,
+                    method, self._base + path, headers=_encoded(body.headers), params=body.params,
                     **_content(body),
                 )  # fmt: skip
         except (httpx.TimeoutException, TimeoutError):
             return Failure(f"{asked}: no answer in time", retryable=True)
+        except httpx.LocalProtocolError:  # its message quotes the header, in its own words
+            return Failure(f"{asked}: a header or a credential has characters that cannot be sent", retryable=False)
         except httpx.TransportError as error:  # refused, reset, cut off: it may or may not have been done
             return Failure(self._without_secrets(f"{asked}: {type(error).__name__} {error}".rstrip()), retryable=True)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
@@ -77,14 +85,26 @@ class Client:
 
     def _refused(self, asked: str, answer: httpx.Response) -> Failure:
         retryable = answer.is_server_error or answer.status_code in RETRYABLE
-        said = " ".join(answer.text.split())[:QUOTED]
+        said = " ".join(self._without_secrets(answer.text).split())[:QUOTED]  # in this order: no half of one is left
         reason = self._without_secrets(f"{asked}: {answer.status_code} {said}".rstrip())
         return Failure(reason, retryable, retry_after_s(answer.headers) if retryable else None)
 
     def _without_secrets(self, text: str) -> str:
-        for secret in self._site.secrets:
-            text = text.replace(secret, "<secret>")
+        for written in self._hidden:
+            text = text.replace(written, "<secret>")
         return text
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """How a secret may be written where it is repeated: as it is, in JSON, in an address, by a programming language."""
+    misread = secret.encode().decode("latin-1")
+    forms = (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), repr(secret)[1:-1], misread)
+    yield from filter(None, forms)
+
+
+def _encoded(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """In UTF-8: the other side shall say what it thinks of a credential, not the encoder."""
+    return {name.encode(): value.encode() for name, value in headers.items()}
 
 
 def _content(body: Body) -> dict[str, Any]:

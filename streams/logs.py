@@ -15,7 +15,7 @@ import structlog
 
 from streams.errors import TidegateError
 
-LIBRARIES: Final = ("faust", "mode", "aiokafka", "aiohttp", "asyncio")
+LIBRARIES: Final = ("faust", "mode", "aiokafka", "aiohttp", "asyncio", "httpx", "httpcore")
 
 
 def configure(level: str = "INFO", stream: TextIO | None = None) -> None:

@@ -22,11 +22,12 @@ from schemas.config import Config
 from streams import acl, broker, configuration, topics
 from streams.acl import Operation, Process, Right
 from streams.local_kafka import HOST, Listener
+from tests import planted
 
 ADMIN: Final = "admin"
 STRANGER: Final = "stranger"  # whom nobody has allowed anything
-EXECUTOR: Final = "hf"
-PASSWORDS: Final = {user: f"password-of-{user}" for user in (ADMIN, STRANGER, *Process)}
+EXECUTOR: Final = "hf"  # of the planted ones
+PASSWORDS: Final = {user: f"{planted.MARK}password-of-{user}" for user in (ADMIN, STRANGER, *Process)}
 CONFIG: Final = """
 kafka:
   bootstrap_servers: "{address}"
@@ -35,7 +36,6 @@ kafka:
   security: {{protocol: SASL_SSL, mechanism: SCRAM-SHA-512, username: {user}, password: {password}, ca_file: {ca_file}}}
 http: {{port: 0}}
 mode: auto
-executors: {{hf: {{type: dry_run}}}}
 """
 DAY: Final = timedelta(days=1)
 CERTIFICATE_SIGN_ONLY: Final = x509.KeyUsage(
@@ -131,16 +131,17 @@ class Cluster(NamedTuple):
     address: str
     ca_file: Path
 
-    def text(self, user: str, password: str | None = None) -> str:
-        """A configuration file of a user."""
-        known = PASSWORDS.get(user, "unknown")
-        return CONFIG.format(address=self.address, user=user, password=password or known, ca_file=self.ca_file)
+    def file(self, user: str, password: str | None = None) -> Path:
+        """The configuration of a user, with a secret wherever one can be."""
+        folder = self.ca_file.parent / user
+        folder.mkdir(exist_ok=True)
+        given = {"user": user, "password": password or PASSWORDS[user]}
+        own = CONFIG.format(address=self.address, ca_file=self.ca_file, **given)
+        return planted.write(folder, own + planted.SECTIONS)
 
-    def config(self, user: str, password: str | None = None) -> Config:
+    def config(self, user: str) -> Config:
         """The same, read."""
-        file = self.ca_file.with_name(f"{user}.yaml")
-        file.write_text(self.text(user, password))
-        return configuration.load(file, SETTINGS, {})
+        return configuration.load(self.file(user), SETTINGS, {})
 
     async def prepare(self) -> None:
         """Give each process what it needs, and let the one that may declare the topics."""
