@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 
 import httpx
 import pytest
+from aiokafka import TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 from msgspec import structs
 
@@ -122,8 +123,17 @@ async def commanded(cluster: Cluster) -> bool:
 
 async def everything(config: Config) -> list[str]:
     """Every record of every topic."""
-    read = [await read_many(config.kafka, topic.name, range(topic.partitions)) for topic in needed(config)]
-    records = [record for partitions in read for found in partitions.values() for record in found]
+    records = []
+    places = [TopicPartition(topic.name, number) for topic in needed(config) for number in range(topic.partitions)]
+    consumer = broker.new_consumer(config.kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        consumer.assign(places)
+        ends = await consumer.end_offsets(places)
+        while [place for place in places if await consumer.position(place) < ends[place]]:
+            records += [record for found in (await consumer.getmany(timeout_ms=200)).values() for record in found]
+    finally:
+        await consumer.stop()
     assert {record.topic for record in records} >= {topics.SCALING, topics.FINDINGS, topics.COMMANDS, topics.ALERTS}
     return [f"{record.key!r} {record.value!r} {record.headers!r}" for record in records]
 
