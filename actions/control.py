@@ -26,7 +26,7 @@ from actions.brakes import OF_MODE, Brake, Claim, Reality, join, lead, reality_o
 from actions.memory import MOST_TOLD, Memory
 from schemas.config import Config, Policy
 from schemas.outputs import Action, Alert, Command, Held, Id, Mode, Result, Severity, State
-from schemas.topics import TELEMETRY_GAP
+from schemas.topics import EXTERNAL, TELEMETRY_GAP
 from schemas.units import HOUR_US, rfc3339
 
 Outputs = list[Command | Result | Alert]
@@ -256,6 +256,8 @@ class Control:
 
     def _is_answer(self, claim: Claim) -> bool:
         """Whether the policy still answers what was found with the claim's action."""
+        if claim.rule == EXTERNAL and not policy.is_own(self.config, EXTERNAL, claim.endpoint):
+            return True  # what answers it stood in its evidence
         return claim.action in policy.descend(self.config, claim.rule, claim.severity, claim.endpoint)
 
     def _is_meant(self, brake: Brake) -> bool:

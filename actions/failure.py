@@ -8,9 +8,11 @@ from typing import NamedTuple
 class Failure(NamedTuple):
     """A value, not an exception: a receiver that is down is no bug.
 
-    `reason` names what was asked and what was answered, and no secret; `retry_after_s` is what the other side asks for.
+    `reason` names what was asked and what was answered, and no secret; `retry_after_s` is what the other side asks for;
+    `status` that of the HTTP answer, if there was one.
     """
 
     reason: str
     retryable: bool
     retry_after_s: float | None = None
+    status: int | None = None

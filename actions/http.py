@@ -9,12 +9,15 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import httpx
+import msgspec
 
 from actions.failure import Failure
+
+T = TypeVar("T")
 
 QUOTED: Final = 200  # characters of an answer that a reason quotes
 MOST_RETRY_AFTER_S: Final = 3600.0
@@ -36,12 +39,16 @@ class Site(NamedTuple):
 
 
 class Body(NamedTuple):
-    """What a request carries, beside its path."""
+    """What a request carries, beside its path. `secrets`: those of this request alone, such as a token that rotates."""
 
     json: object = None
     content: bytes | None = None
     params: Mapping[str, str | int] | None = None
     headers: Mapping[str, str] = {}
+    secrets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return "Body(...)"
 
 
 NO_BODY: Final = Body()
@@ -52,9 +59,12 @@ class Client:
 
     def __init__(self, site: Site) -> None:
         self._site, self._base = site, site.base_url.rstrip("/")
-        self._hidden = sorted({form for secret in site.secrets for form in _forms(secret)}, key=len, reverse=True)
+        is_tls = self._base.startswith("https:")  # without, there is nothing to verify, nor whom to trust to be read
         self._client = httpx.AsyncClient(
-            headers=_encoded(site.headers), timeout=site.timeout_s, verify=site.verify, follow_redirects=False
+            headers=_encoded(site.headers),
+            timeout=site.timeout_s,
+            verify=site.verify if is_tls else False,
+            follow_redirects=False,
         )
 
     async def send(
@@ -70,29 +80,40 @@ class Client:
                 )  # fmt: skip
         except (httpx.TimeoutException, TimeoutError):
             return Failure(f"{asked}: no answer in time", retryable=True)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            return Failure(f"{asked}: the address cannot be used", retryable=False)
         except httpx.LocalProtocolError:  # its message quotes the header, in its own words
             return Failure(f"{asked}: a header or a credential has characters that cannot be sent", retryable=False)
         except httpx.TransportError as error:  # refused, reset, cut off: it may or may not have been done
-            return Failure(self._without_secrets(f"{asked}: {type(error).__name__} {error}".rstrip()), retryable=True)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            return Failure(f"{asked}: the address cannot be used", retryable=False)
+            reason = f"{asked}: {type(error).__name__} {error}".rstrip()
+            return Failure(self._without_secrets(reason, body), retryable=True)
         if answer.is_success:
             return answer
-        return self._refused(asked, answer)
+        return self._refused(asked, answer, body)
 
     async def close(self) -> None:
         await self._client.aclose()
 
-    def _refused(self, asked: str, answer: httpx.Response) -> Failure:
+    def _refused(self, asked: str, answer: httpx.Response, body: Body) -> Failure:
         retryable = answer.is_server_error or answer.status_code in RETRYABLE
-        said = " ".join(self._without_secrets(answer.text).split())[:QUOTED]  # in this order: no half of one is left
-        reason = self._without_secrets(f"{asked}: {answer.status_code} {said}".rstrip())
-        return Failure(reason, retryable, retry_after_s(answer.headers) if retryable else None)
+        said = " ".join(self._without_secrets(answer.text, body).split())[:QUOTED]  # in this order: no half of a secret
+        reason = f"{asked}: {answer.status_code} {said}".rstrip()
+        return Failure(reason, retryable, retry_after_s(answer.headers) if retryable else None, answer.status_code)
 
-    def _without_secrets(self, text: str) -> str:
-        for written in self._hidden:
-            text = text.replace(written, "<secret>")
+    def _without_secrets(self, text: str, body: Body) -> str:
+        forms = {form for secret in (*self._site.secrets, *body.secrets) for form in _forms(secret)}
+        for form in sorted(forms, key=len, reverse=True):  # one may be part of another
+            text = text.replace(form, "<secret>")
         return text
+
+
+def parsed(answer: httpx.Response, kind: type[T]) -> T | Failure:
+    """What the answer says, as a struct: what is not in it is not looked at, and what is must be of its type."""
+    try:
+        return msgspec.json.decode(answer.content, type=kind)
+    except msgspec.MsgspecError as error:  # a gateway's page, or not the system that this was thought to be
+        asked = f"{answer.request.method} {answer.request.url.path}"
+        return Failure(f"{asked}: not the answer that was expected: {error}", retryable=True)
 
 
 def _forms(secret: str) -> Iterator[str]:

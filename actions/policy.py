@@ -8,11 +8,12 @@ response, which wins over the global one: it says what is done, the rule says fr
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final, get_args
 
 from actions.brakes import RUNGS
 from schemas.config import Config, Response
-from schemas.outputs import Action, Severity
+from schemas.outputs import Action, Finding, Severity
+from schemas.topics import EXTERNAL
 
 Ladder = Mapping[Severity, Response]
 
@@ -27,6 +28,14 @@ SHIPPED: Final[Mapping[str, Ladder]] = {
     "hourly_spend": {Severity.ERROR: "throttle", Severity.CRITICAL: "throttle"},
     "daily_spend": {Severity.WARNING: "throttle", Severity.ERROR: "overflow", Severity.CRITICAL: "shutdown"},
 }
+
+
+def answer(config: Config, finding: Finding, endpoint: str) -> Action | None:
+    """As `respond`. What answers another system's alert stands in its evidence: what is mapped is its name."""
+    asked: Any = finding.evidence.get("action")
+    if finding.rule == EXTERNAL and not is_own(config, EXTERNAL, endpoint) and asked in get_args(Response):
+        return _action(asked)
+    return respond(config, finding.rule, finding.severity, endpoint)
 
 
 def respond(config: Config, rule: str, severity: Severity, endpoint: str) -> Action | None:

@@ -14,6 +14,7 @@ from actions.brakes import MAX_REPLICAS, Claim
 from actions.wording import what_is_wrong
 from schemas.config import Config, Provider, matches
 from schemas.outputs import Action, Cost, Finding
+from schemas.topics import EXTERNAL
 
 Parameters = dict[str, Any]
 
@@ -22,7 +23,7 @@ def propose(finding: Finding, config: Config) -> Claim | None:
     """What should be done about a finding of one endpoint; None: nothing, or nobody knows how far."""
     if finding.endpoint is None:
         return None
-    action = policy.respond(config, finding.rule, finding.severity, finding.endpoint)
+    action = policy.answer(config, finding, finding.endpoint)
     parameters = None if action is None else _parameters(finding, action, config)
     if action is None or parameters is None:
         return None
@@ -114,6 +115,14 @@ def _throttle_thrash(finding: Finding) -> Parameters | None:
     return None if low is None or low < 1 else {"max_replicas": int(low)}
 
 
+def _throttle_external(finding: Finding) -> Parameters | None:
+    """What the configuration says of an alert of that name, which only it can know."""
+    replicas = evidence.number(finding.evidence, "max_replicas")
+    limit = evidence.number(finding.evidence, "max_requests_per_second")
+    cap = {} if replicas is None else {"max_replicas": max(1, int(replicas))}
+    return {**cap, **({} if limit is None else {"max_requests_per_second": limit})} or None
+
+
 def _throttle_unknown(finding: Finding) -> None:
     """No claim: nobody knows how far, and a cap on its replicas would keep an endpoint slow, or its requests dear."""
 
@@ -121,6 +130,7 @@ def _throttle_unknown(finding: Finding) -> None:
 UNLIMITED: Final = ("cost_per_request", "error_rate", "latency", "queue_depth")  # rules that do not know how far
 THROTTLES: Final[Mapping[str, Callable[[Finding], Parameters | None]]] = {
     "cost_spike": _throttle_spike,
+    EXTERNAL: _throttle_external,
     "runaway_replicas": _throttle_runaway,
     "scale_thrash": _throttle_thrash,
     **dict.fromkeys(UNLIMITED, _throttle_unknown),

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from actions.evidence import number
 from schemas.outputs import Action, Command, Finding, Held
+from schemas.topics import EXTERNAL
 
 LONGEST: Final = 1024  # characters of an alert's summary
 RENEWED: Final = "renewed: "  # how the reason of a renewal begins
@@ -315,12 +316,23 @@ def _pace(finding: Finding, rate: str) -> str:
     return f"at {rate} per hour it will be {reached[1]} at {clock(reached[0])}"
 
 
+def _external(finding: Finding) -> str:
+    """In the words of whoever wrote that rule; what it is about may not be in them."""
+    told = finding.evidence
+    name, notes = told.get("alertname"), told.get("annotations")
+    words = [notes.get(key) for key in ("summary", "description", "message")] if isinstance(notes, Mapping) else []
+    said = next((word for word in words if isinstance(word, str) and word), "it fires")
+    where = "" if finding.endpoint is None else f" on {finding.endpoint}"
+    return f"{name}{where}: {said}".rstrip(".")[:LONGEST]
+
+
 SENTENCES: Final[Mapping[str, Callable[[Finding], str]]] = {
     "cold_starts": _cold_starts,
     "cost_per_request": _cost_per_request,
     "cost_spike": _cost_spike,
     "daily_spend": _daily_spend,
     "error_rate": _error_rate,
+    EXTERNAL: _external,
     "hourly_spend": _hourly_spend,
     "latency": _latency,
     "low_utilization": _low_utilization,

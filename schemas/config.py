@@ -105,6 +105,7 @@ class Endpoint(Section, frozen=True):
 
     critical: bool | None = None
     expected_max: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    max_replicas: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None  # the most that there can be: a quota's, say
     price_usd_per_hour: Price | None = None  # per replica
     price_as_of: date | None = None  # when somebody last looked the price up
     model_gb: Annotated[float, Meta(gt=0, le=100_000)] | None = None  # what a replica loads before it is ready

@@ -18,12 +18,16 @@ Brake = Literal["throttle", "overflow", "shutdown"]
 
 
 class Executor(Section, frozen=True, tag_field="type"):
-    """What all kinds have. `timeout` is of one HTTP request; `give_up_after` of one command, retries and all."""
+    """What all kinds have. `timeout` is of one HTTP request; `give_up_after` of one command, retries and all.
+
+    `settle_within` is an assumption: how long after its yes the other side has done it. Only `tidegate check` uses it.
+    """
 
     endpoints: tuple[Pattern, ...] = ("*",)
     actions: tuple[Brake, ...] = ("throttle", "overflow", "shutdown")
     timeout: Lasting = Seconds(10)
     give_up_after: Lasting = Seconds(300)
+    settle_within: Lasting = Seconds(60)
 
     def takes(self, endpoint: str, action: Action) -> bool:
         """Whether a command is for it."""

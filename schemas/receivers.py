@@ -17,12 +17,16 @@ class Receiver(Section, frozen=True, tag_field="type"):
 
 
 class PagerDuty(Receiver, frozen=True, tag="pagerduty"):
-    """PagerDuty Events API v2. Each episode is one incident; each executed command a change event."""
+    """PagerDuty Events API v2. Each episode is one incident; each executed command a change event.
+
+    With `acknowledge`, an incident is acknowledged once a brake is on: nobody else is called, also if it gets worse.
+    """
 
     routing_key: Secret | None = None
     routing_key_file: str | None = None
     url: Pattern = "https://events.pagerduty.com"
     change_events: bool = True
+    acknowledge: bool = False
 
 
 class Alertmanager(Receiver, frozen=True, kw_only=True, tag="alertmanager"):

@@ -14,6 +14,7 @@ ROLLUPS: Final = "tidegate.rollups.v1"
 CLOCK: Final = "clock"  # rule of a finding, and begin of a roll-up's source, that tell what the wall clock knows
 OPERATOR: Final = "operator"  # rule of a finding that passes on what an operator said ...
 EXECUTOR: Final = "executor"  # ... or what came of a command, so that the action stage reads one log
+EXTERNAL: Final = "external"  # rule of a finding that is another system's alert
 PASSED_ON: Final = frozenset({CLOCK, OPERATOR, EXECUTOR})  # rules of what no detector has found
 TELEMETRY_GAP: Final = "telemetry_gap"
 FINDINGS: Final = "control.findings.v1"

@@ -28,7 +28,7 @@ from detectors import SETTINGS
 from schemas.config import Config
 from schemas.outputs import Command, Finding
 from schemas.topics import BILLING, REQUESTS, SCALING
-from streams import configuration, logs, narration
+from streams import configuration, logs, narration, overshoot_report
 from streams.acl_command import print_acls
 from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
@@ -153,7 +153,12 @@ def replay(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
 
 @app.command()
 def check(config: ConfigFile = None, output: OutputForm = Output.TABLE) -> None:
-    """Reads the configuration and prints each problem with its line. Touches no network."""
+    """Reads the configuration and prints each problem with its line. Touches no network.
+
+    If there is no error, says how many dollars it can cost at worst between a
+    breach and its end, for each endpoint with a price and each budget, and why
+    what is not stopped is not (docs/actions.md has the formula).
+    """
     path = config_path(config)
     loaded, problems = configuration.read(path, SETTINGS, os.environ)
     for problem in problems:
@@ -162,6 +167,8 @@ def check(config: ConfigFile = None, output: OutputForm = Output.TABLE) -> None:
         sys.exit(1)
     if output is Output.TABLE:
         print(f"{path}: ok ({_summary(loaded)})")
+    for line in overshoot_report.lines(loaded, output):
+        print(line)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from msgspec import inspect, structs
 from ruamel.yaml.nodes import Node
 
 from schemas.config import DEFAULT_ENDPOINT, Budget, Config, Endpoint, RuleSettings
+from schemas.topics import EXTERNAL
 from streams.configuration_checks import check_meaning, unknown_timezone
 from streams.errors import ConfigError, Problem
 from streams.origins import Origins
@@ -189,8 +190,9 @@ class _Builder:
         """What to do about a rule: its names are checked here, as the schema cannot know them."""
         wanted = next(field.type for field in kind.fields if field.name == "actions")
         found = cast("dict[str, Any]", self._reader.read(node, wanted, path))
-        for name in found.keys() - self._rules.keys():
-            self._report.error((*path, name), f"unknown rule{nearest(name, self._rules)}")
+        known = {*self._rules, EXTERNAL}
+        for name in found.keys() - known:
+            self._report.error((*path, name), f"unknown rule{nearest(name, known)}")
         return found
 
 

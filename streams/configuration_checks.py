@@ -19,7 +19,9 @@ from actions.policy import ONLY_ALERT
 from actions.proposals import UNLIMITED
 from detectors import RULES
 from schemas.config import Config, Mode, Schedule, Security
+from schemas.executors import HuggingFace
 from schemas.topics import STAGES, Place
+from streams.receiver_checks import check_external, check_receivers
 from streams.typed_yaml import KeyPath, Report
 from streams.values import nearest
 
@@ -39,6 +41,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _security(config.kafka.security, report)
     _skip(config.input.skip, report)
     _schedules(config.schedules, report)
+    check_receivers(config, report)
     if report.has_error():
         return
     _same_everywhere(config, report)
@@ -51,6 +54,8 @@ def check_meaning(config: Config, report: Report) -> None:
     _overflow(config, report)
     _only_alerts(config, report)
     _throttles(config, report)
+    _hugging_face(config, report)
+    check_external(config, report)
     if config.receivers:
         report.warning(("receivers",), "alerts are written to alerts.v1; no receiver delivers them yet")
 
@@ -214,6 +219,17 @@ def _throttles(config: Config, report: Report) -> None:
     for path, rule, responses in _responses(config, report):
         if rule in UNLIMITED and "throttle" in responses:
             report.warning(path, f"{rule} does not know how far to throttle: it will only alert")
+
+
+def _hugging_face(config: Config, report: Report) -> None:
+    """A worker needs no token, so that one is missing is no error."""
+    for name, executor in config.executors.items():
+        if isinstance(executor, HuggingFace):
+            path = ("executors", name)
+            if not executor.token:
+                report.warning(path, "has neither token nor token_file: every request will be refused")
+            if "overflow" in executor.actions:
+                report.warning((*path, "actions"), "Hugging Face cannot overflow: such a command will fail")
 
 
 def _responses(config: Config, report: Report) -> Iterator[tuple[KeyPath, str, set[str]]]:

@@ -14,6 +14,7 @@ from streams.errors import TidegateError
 from streams.metrics import Metrics
 
 SHUTDOWN_S: Final = 1.0
+MOST_BYTES: Final = 1024 * 1024  # of what is posted
 
 log = structlog.get_logger("tidegate.http")
 
@@ -31,11 +32,15 @@ class HttpServer:
     def __init__(self, settings: Http, metrics: Metrics, healthy: Check, ready: Check) -> None:
         self._settings = settings
         self._metrics = metrics
-        app = web.Application()
+        self._app = app = web.Application(client_max_size=MOST_BYTES)
         app.router.add_get("/metrics", self._scrape)
         app.router.add_get("/-/healthy", _answer("healthy", healthy))
         app.router.add_get("/-/ready", _answer("ready", ready))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+
+    def add_post(self, path: str, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:
+        """Also take what is posted there; to be called before it starts."""
+        self._app.router.add_post(path, handler)
 
     async def start(self) -> int:
         """Listen; the port, which is a free one if the settings say 0."""

@@ -60,6 +60,12 @@ class Metrics:
         self.send_retries = Counter(
             "tidegate_send_retries", "Times an acknowledgement did not come in time.", registry=registry
         )
+        self.external = Counter(
+            "tidegate_external_alerts",
+            "Alerts of other systems, by what became of them.",
+            ("outcome",),
+            registry=registry,
+        )
         self.gaps = Counter("tidegate_gaps", "Offsets that held no record.", ("topic",), registry=registry)
         self.reloads = Counter("tidegate_reloads", "Reloads asked for.", ("outcome",), registry=registry)
         info = Gauge("tidegate_info", "Always 1.", ("version",), registry=registry)

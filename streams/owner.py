@@ -19,9 +19,11 @@ from aiokafka.errors import KafkaError
 from faust.types.tuples import TP
 from msgspec import structs
 
+from schemas.alertmanager import ALERTS_PATH
 from schemas.config import Config
 from schemas.units import US
 from streams.errors import TidegateError
+from streams.external import Door
 from streams.http import HttpServer
 from streams.lane import Chunk, LaneApp, LaneConsumer
 from streams.metrics import Metrics
@@ -79,9 +81,12 @@ class PartitionOwner:
         except KafkaError as error:
             self.failure = SendFailed(f"could not connect to write: {type(error).__name__} {error}")
             raise self.failure from error
+        door = Door(self._producer, lambda: self.config, self._clock, self.metrics)
+        self._http.add_post(ALERTS_PATH, door.post)
         self.port = await self._http.start()
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.reload)
         self.app.add_future(self._every(TICK_S, self._tick))
+        self.app.add_future(self._every(TICK_S, door.tick))
         self.app.add_future(self._every(self.config.kafka.checkpoint_every, self.checkpoint))
 
     async def assigned(self, partitions: Iterable[TP], generation: int) -> None:

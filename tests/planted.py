@@ -24,7 +24,7 @@ executors:
   proxy: {type: litellm, url: "http://127.0.0.1:1", key: planted-litellm}
   cluster: {type: kubernetes, url: "http://127.0.0.1:1", token: planted-kubernetes}
 receivers:
-  pager: {type: pagerduty, url: "http://127.0.0.1:1", routing_key: planted-routing-key}
+  pager: {type: pagerduty, url: "http://127.0.0.1:1", routing_key: planted-routing-key-of-32-letter}
   manager: {type: alertmanager, url: "http://127.0.0.1:1", token: planted-alertmanager}
   chat: {type: slack, url: "http://127.0.0.1:1/planted-slack"}
   hook: {type: webhook, url: "http://127.0.0.1:1/planted-hook", token: planted-hook}

@@ -37,7 +37,10 @@ class Executor(Protocol):
         """Read how things are, and say what would change. Changes nothing."""
 
     async def apply(self, command: Command, before: Saved) -> Failure | None:
-        """Do it. `before` is what the first plan for this brake read, maybe in a process that has died since."""
+        """Do it. `before` is what the first plan for this brake read, maybe in a process that has died since.
+
+        It only ever tightens: what is to be weaker than the brake in force begins with an `undo` of that one.
+        """
 
     async def undo(self, command: Command, before: Saved) -> Failure | None:
         """Come back to `before` from whatever `command` did."""

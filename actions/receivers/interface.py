@@ -37,7 +37,10 @@ class Receiver(Protocol):
     """One way to tell. Delivering the same notification again does no harm where the other side allows that."""
 
     async def notify(self, notification: Notification) -> Failure | None:
-        """Deliver it. Of a group that was delivered in part, what was delivered may be sent again."""
+        """Deliver it. Of a group that was delivered in part, what was delivered may be sent again.
+
+        After a failure some of it, or all, may have arrived: whatever was tried has to be told to be over, too.
+        """
 
     async def tell_change(self, result: Result) -> Failure | None:
         """A command was carried out or undone; for those receivers that show changes, else nothing."""

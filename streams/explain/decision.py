@@ -13,6 +13,7 @@ from actions.safety import IN_FORCE_ALL_THE_SAME
 from actions.wording import HELD_BECAUSE, what_was_done
 from schemas.config import Config
 from schemas.outputs import Action, Command, Cost, Finding, Held, Mode
+from schemas.topics import EXTERNAL
 from streams.explain.settings import Setting, Values, plain
 from streams.typed_yaml import KeyPath
 
@@ -84,6 +85,9 @@ def policy_of(finding: Finding, endpoint: str | None, values: Values) -> Policy:
     """What answers the finding on the endpoint; None: on any that has no word of its own, as for a budget."""
     config, rule, severity = values.config, finding.rule, finding.severity
     own = None if endpoint is None else config.endpoint(endpoint).actions.get(rule)
+    if endpoint is not None and own is None and rule == EXTERNAL and "action" in finding.evidence:
+        mapped: KeyPath = ("external", "alerts", str(finding.evidence.get("alertname")), "action")
+        return Policy(severity, policies.answer(config, finding, endpoint), _said(values, mapped))
     if endpoint is None or own is None:
         response = "none" if rule in policies.ONLY_ALERT else policies.ladder(config, rule).get(severity, "none")
         action = None if response == "none" else Action(response)

@@ -4,7 +4,7 @@ The same profiles, seed and orders give the same events, whoever asks and whenev
 and the benchmarks all take their logs from here.
 """
 
-from streams.simulator.fleet import BACKFILL, LIVE, Cadence, Emitted, Fleet, Reading, simulate
+from streams.simulator.fleet import BACKFILL, LIVE, Cadence, Emitted, Fleet, Reading, Replicas, simulate
 from streams.simulator.profiles import Profile, draw_profiles
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Fleet",
     "Profile",
     "Reading",
+    "Replicas",
     "draw_profiles",
     "simulate",
 ]

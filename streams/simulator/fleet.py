@@ -58,6 +58,14 @@ class Emitted(NamedTuple):
     value: bytes
 
 
+class Replicas(NamedTuple):
+    """How many replicas an endpoint has, in the words of whoever runs it. `most` 0: it was paused."""
+
+    ready: int
+    target: int
+    most: int
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What there is to see of one endpoint now. Rates are requests a second, over about the last second."""
@@ -97,6 +105,7 @@ class Fleet:
         self._tokens = np.zeros(size)
         self._target = self._desired()
         self._ready = self._target.copy()
+        self._hosted = np.full((size, 2), np.nan)  # ready and target, of those that somebody else runs
         self._stagger = self._rng.random(size)
         self._reported: NDArray[np.float64] = np.full((size, 3), np.nan)  # ready, target, next report in us
         self._seen_rps = self._normal_rps()
@@ -123,6 +132,16 @@ class Fleet:
     def want(self, endpoint: str, replicas: int | None) -> None:
         """The autoscaler insists on so many replicas from the next step on; None: as many as usual."""
         self._wanted[self._index[endpoint]] = np.nan if replicas is None else replicas
+
+    def wish(self, endpoint: str) -> int:
+        """How many replicas the autoscaler would like now, whatever it may have."""
+        return int(self._wishes()[self._index[endpoint]])
+
+    def follow(self, endpoint: str, replicas: Replicas) -> None:
+        """From the next step on the endpoint has these replicas, and no way of its own: somebody else runs it."""
+        index = self._index[endpoint]
+        self._hosted[index] = replicas.ready, replicas.target
+        self._cap[index] = replicas.most
 
     def obey(self, command: Command) -> bool:
         """Carry out a command from the next step on; False if it is not to be, or is for someone else."""
@@ -168,8 +187,13 @@ class Fleet:
             ready=ready,
             target=int(self._target[i]),
             usd_per_hour=ready * self.profiles[i].price_usd_per_hour,
-            throttled=bool(np.isfinite(self._cap[i]) or np.isfinite(self._limit_rps[i])),
+            throttled=self._is_capped(i) or bool(np.isfinite(self._limit_rps[i])),
         )
+
+    def _is_capped(self, index: int) -> bool:
+        """Whoever runs an endpoint always has some maximum: it is a cap where more are wanted."""
+        is_hosted = not np.isnan(self._hosted[index, 0])
+        return bool(self._cap[index] < (self._wishes()[index] if is_hosted else NO_LIMIT))
 
     def _throttle(self, index: int, parameters: dict[str, Any]) -> None:
         if (replicas := parameters.get("max_replicas")) is not None:
@@ -188,9 +212,12 @@ class Fleet:
     def _normal_rps(self) -> NDArray[np.float64]:
         return np.multiply(self._rps, self._shape())
 
-    def _desired(self) -> NDArray[np.float64]:
+    def _wishes(self) -> NDArray[np.float64]:
         usual = np.maximum(1, np.rint(self._replicas * self._shape()))
-        return np.asarray(np.minimum(np.where(np.isnan(self._wanted), usual, self._wanted), self._cap))
+        return np.where(np.isnan(self._wanted), usual, self._wanted)
+
+    def _desired(self) -> NDArray[np.float64]:
+        return np.asarray(np.minimum(self._wishes(), self._cap))
 
     def _step(self, cadence: Cadence) -> list[Emitted]:
         scaled = self._scale(cadence)
@@ -204,6 +231,8 @@ class Fleet:
         reach = CLIMB_PER_S * cadence.step_us / US
         self._target = self._desired()
         self._ready += np.clip(self._target - self._ready, -reach, reach)
+        hosted = ~np.isnan(self._hosted[:, 0])
+        self._ready[hosted], self._target[hosted] = self._hosted[hosted].T
         now = np.column_stack((np.floor(self._ready), self._target))
         changed = (now != self._reported[:, :2]).any(axis=1)
         due = ~(self._reported[:, 2] > self.now_us)

@@ -23,6 +23,17 @@ endpoints:
 budgets:
   all: {daily_usd: 240, endpoints: ["acme/*"]}
 """
+STOPPED: Final = """
+mode: auto
+endpoints:
+  acme/bert: {expected_max: 4, price_usd_per_hour: 0.5}
+  acme/llama: {expected_max: 4, max_replicas: 6, price_usd_per_hour: 20, mode: shadow}
+budgets:
+  all: {daily_usd: 240, endpoints: ["acme/*"]}
+executors:
+  hf: {type: huggingface, token: hf_x, timeout: 1s, settle_within: 50s}
+safety: {cooldown: 5m, poll_interval: 50s}
+"""
 BAD: Final = """
 endpoints:
   acme/bert: {expected_mx: 4, price_usd_per_hour: -1}
@@ -144,9 +155,9 @@ def test_check_in_json_is_one_object_a_line(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert [problem["line"] for problem in problems] == [3, 3, 5]
     assert all(problem["file"] == str(file) and problem["severity"] == "error" for problem in problems)
-    file.write_text(GOOD)
+    file.write_text("mode: auto")
     fine = invoke("check", "-c", str(file), "-o", "json")
-    assert (fine.exit_code, fine.stdout) == (0, "")
+    assert (fine.exit_code, [json.loads(line)["severity"] for line in fine.stdout.splitlines()]) == (0, ["warning"])
 
 
 def test_check_says_that_all_is_well(tmp_path: Path) -> None:
@@ -156,6 +167,27 @@ def test_check_says_that_all_is_well(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "ok" in done.stdout
     assert "endpoints: 1; budgets: 1" in done.stdout
+
+
+def test_check_says_what_a_breach_can_cost(tmp_path: Path) -> None:
+    """In dollars and seconds, for each endpoint with a price and each budget, for people and for programs."""
+    file = tmp_path / "tidegate.yaml"
+    file.write_text(STOPPED)
+    table = invoke("check", "-c", str(file)).stdout.splitlines()
+    [bert] = [line.split() for line in table if line.startswith("runaway_replicas") and "acme/bert" in line]
+    assert bert == ["runaway_replicas", "acme/bert", "4*", "2.00", "2m52s", "0.13", "0.36"]
+    assert any(line.startswith("hourly_spend") and "1 of 2 not stopped: mode is shadow" in line for line in table)
+    objects = [json.loads(line) for line in invoke("check", "-c", str(file), "-o", "json").stdout.splitlines()]
+    [same] = [each for each in objects if each.get("subject") == "acme/bert" and each["rule"] == "runaway_replicas"]
+    assert same["seconds"] == sum(same["parts"][part] for part in ("observe_s", "decide_s", "execute_s", "settle_s"))
+    assert same["worst_usd"] == pytest.approx((same["seconds"] + 60) * 2.0 / 3600, abs=1e-9)
+
+
+def test_check_says_why_no_breach_is_stopped(tmp_path: Path) -> None:
+    """In one line, if that holds for all."""
+    (tmp_path / "tidegate.yaml").write_text(GOOD)
+    told = invoke("check", "-c", str(tmp_path / "tidegate.yaml")).stdout
+    assert told.splitlines()[-1] == "No breach is stopped by itself: mode is shadow"
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -289,6 +289,8 @@ DOUBTS = [
     ),
     ("kafka: {security: {username: u, password: p}}", "PLAINTEXT sends no username"),
     ("kafka: {security: {ca_file: tidegate.yaml}}", "PLAINTEXT is not encrypted"),
+    ("executors: {hf: {type: huggingface}}", "executors.hf: has neither token nor token_file"),
+    ("executors: {hf: {type: huggingface, token: t, actions: [shutdown, overflow]}}", "cannot overflow"),
 ]
 
 
@@ -516,7 +518,8 @@ def test_equal_meaning_is_an_equal_version(file: File) -> None:
     one = file.load("mode: auto\nendpoints:\n  b: {}\n  a: {expected_max: 3}\nsafety: {cooldown: 5m}\n")
     other = file.load(
         "# the same\nsafety: {cooldown: 300.0}\nendpoints: {a: {'expected_max': 3}, b: {}}\nmode: 'auto'\n"
-        "kafka: {group: other}\nhttp: {port: 0}\nreceivers: {s: {type: slack}}\nrules: {request_surge: {ratio: 5}}\n"
+        "kafka: {group: other}\nhttp: {port: 0}\nreceivers: {s: {type: slack, url: 'https://h/x'}}\n"
+        "rules: {request_surge: {ratio: 5}}\n"
     )
     assert re.fullmatch("[0-9a-f]{12}", one.version)
     assert one.version == other.version
@@ -558,7 +561,7 @@ def test_merge_keys_and_anchors_work(file: File) -> None:
 
 def test_a_receivers_key_is_a_secret(file: File) -> None:
     """Whether it stands in the file or comes from the environment."""
-    config = file.load("receivers: {x: {type: pagerduty, routing_key: '${PW}'}}", PW="p")
+    config = file.load("receivers: {x: {type: pagerduty, routing_key: '${PW}'}}", PW="p" * 32)
     receiver = config.receivers["x"]
     assert isinstance(receiver, PagerDuty)
     assert isinstance(receiver.routing_key, Secret)
