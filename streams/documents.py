@@ -72,18 +72,15 @@ CHANNELS: Final = (
 def render() -> dict[str, str]:
     """Every document: its path below `docs/`, and its text."""
     schemas = {f"schemas/{name.lower()}.json": _json(schema) for name, schema in json_schemas().items()}
-    return {
-        "asyncapi.yaml": _yaml(asyncapi()),
-        "security.md": _security((FOLDER / "security.md").read_text("utf-8")),
-        **schemas,
-    }
+    return {"asyncapi.yaml": _yaml(asyncapi()), "security.md": _security(), **schemas}
 
 
-def _security(page: str) -> str:
+def _security() -> str:
     """The page as it is, with the table of rights as the code has it."""
+    page = (FOLDER / "security.md").read_text("utf-8")
     head, begin, rest = page.partition(_RIGHTS_BEGIN)
     _, end, tail = rest.partition(_RIGHTS_END)
-    return f"{head}{begin}\n{acl.page()}{end}{tail}"
+    return f"{head}{begin}\n\n{acl.page()}\n{end}{tail}"
 
 
 def write(folder: Path) -> list[Path]:

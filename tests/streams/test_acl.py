@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -50,13 +51,7 @@ def test_who_may_say_what_is_told_apart() -> None:
     assert writers(topics.ALERTS) == {Process.WORKER}
     assert Process.EXECUTE in writers(topics.RESULTS)
     assert Process.OPERATOR in writers(topics.APPROVALS)
-    assert not writers(topics.FINDINGS) & {
-        Process.EXECUTE,
-        Process.ALERT,
-        Process.OPERATOR,
-        Process.VIEWER,
-        Process.INPUT,
-    }
+    assert writers(topics.FINDINGS) == {Process.WORKER, Process.DEAD_LETTERS}
 
 
 def test_names_are_those_of_the_configuration() -> None:
@@ -75,7 +70,7 @@ def test_the_commands_give_exactly_the_rights(tmp_path: Path) -> None:
         assert words[:3] == ["kafka-acls.sh", "--bootstrap-server", "kafka:9093"]
         assert words[words.index("--allow-principal") + 1] == "User:me"
         operation = Operation(words[words.index("--operation") + 1])
-        pairs = zip(words, words[1:], strict=False)
+        pairs = pairwise(words)
         given |= {Right(operation, "topic" if word == "--topic" else "group", name)
                   for word, name in pairs if word in {"--topic", "--group"}}  # fmt: skip
     assert given == set(acl.rights(CONFIG, Process.WORKER))
