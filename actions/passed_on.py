@@ -47,6 +47,8 @@ def report(result: Result, at_us: int, offset: int, config: Config) -> Finding |
 
 def refused(order: Order, at_us: int, config: Config) -> tuple[Refusal, str] | None:
     """Why an order does not count."""
+    if not _is_time(order.at) or (order.until is not None and not _is_time(order.until)):
+        return Refusal.UNREADABLE, "expected times in RFC 3339 with an offset"
     if seal(order).id != order.id:
         return Refusal.BAD_SIGNATURE, "the id is not that of its content"
     if order.verb in ABOUT_COMMANDS and order.command_id is None:
@@ -56,6 +58,14 @@ def refused(order: Order, at_us: int, config: Config) -> tuple[Refusal, str] | N
         early = late_us < 0
         return (Refusal.FROM_THE_FUTURE if early else Refusal.TOO_LATE), f"it says it was given at {order.at}"
     return _not_allowed(order, config)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        from_rfc3339(text)
+    except (ValueError, TypeError):  # no time, or one without an offset
+        return False
+    return True
 
 
 def _not_allowed(order: Order, config: Config) -> tuple[Refusal, str] | None:

@@ -34,6 +34,10 @@ from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
 from streams.explain.command import explain_id
 from streams.lines import STDIN
+from streams.operate.commands import commands_app
+from streams.operate.keys import keys_app
+from streams.operate.silences import silence_app
+from streams.operate.verbs import pause_actions, resume_actions, status
 from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default
 from streams.replay import Replay
 from streams.replay_report import Printer, warn_of_disorder, warn_of_ignored
@@ -56,7 +60,13 @@ app.add_typer(topics_app, name="topics")
 topics_app.command("acls")(print_acls)
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(test_app, name="test")
+app.add_typer(commands_app, name="commands")
+app.add_typer(silence_app, name="silence")
+app.add_typer(keys_app, name="keys")
 app.command("explain")(explain_id)
+app.command("status")(status)
+app.command("pause-actions")(pause_actions)
+app.command("resume-actions")(resume_actions)
 
 
 def main() -> None:

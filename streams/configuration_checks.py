@@ -21,6 +21,7 @@ from detectors import RULES
 from schemas.config import Config, Mode, Schedule, Security
 from schemas.executors import HuggingFace
 from schemas.topics import STAGES, Place
+from streams.authority_checks import check_approvals, check_keys
 from streams.receiver_checks import check_external, check_receivers
 from streams.typed_yaml import KeyPath, Report
 from streams.values import nearest
@@ -41,6 +42,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _security(config.kafka.security, report)
     _skip(config.input.skip, report)
     _schedules(config.schedules, report)
+    check_keys(config, report)
     check_receivers(config, report)
     if report.has_error():
         return
@@ -54,6 +56,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _overflow(config, report)
     _only_alerts(config, report)
     _throttles(config, report)
+    check_approvals(config, report)
     _hugging_face(config, report)
     check_external(config, report)
     if config.receivers:

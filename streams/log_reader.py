@@ -1,4 +1,4 @@
-"""Reads topics from the beginning, or from a time on, to where they end now: what the verbs that look do.
+"""Reads topics from the beginning, or from a time on, to where they end now, and on: what the verbs that look do.
 
 No consumer group and no commits: a worker never notices.
 """
@@ -108,9 +108,19 @@ class LogReader:
                 at = f"{stretch.tp.topic}, partition {stretch.tp.partition}, offset {position}"
                 raise LogUnreadable(f"no broker handed over {at} within {STALLED_S:g} s")
 
-    async def _taken(self, tp: TopicPartition) -> dict[TopicPartition, list[Any]]:
+    async def follow(self, stretches: Sequence[Stretch]) -> AsyncIterator[list[Any]]:
+        """What comes after the stretches, as it comes; an empty list where a moment brought nothing. Without end."""
+        tps = [stretch.tp for stretch in stretches]
+        self._consumer.assign(tps)
+        for stretch in stretches:
+            self._consumer.seek(stretch.tp, stretch.end)
+        while True:
+            batches = await self._taken(*tps)
+            yield [record for records in batches.values() for record in records]
+
+    async def _taken(self, *tps: TopicPartition) -> dict[TopicPartition, list[Any]]:
         try:
-            taken: dict[TopicPartition, list[Any]] = await self._consumer.getmany(tp, timeout_ms=POLL_MS)
+            taken: dict[TopicPartition, list[Any]] = await self._consumer.getmany(*tps, timeout_ms=POLL_MS)
         except KafkaError as error:
             raise _unreadable(error) from error
         return taken

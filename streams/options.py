@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,8 +12,10 @@ from typing import Annotated, Final
 import typer
 
 from detectors import SETTINGS
-from schemas.config import Config
+from schemas.config import Config, Seconds
+from schemas.units import US, to_us
 from streams import configuration
+from streams.errors import UsageError
 from streams.origins import NO_FILE, Origins
 
 DEFAULT_CONFIG: Final = "tidegate.yaml"
@@ -56,3 +59,18 @@ def load_traced_or_default(config: Path | None) -> tuple[Config, Origins]:
         print(f"tidegate: no {DEFAULT_CONFIG} here, using the defaults", file=sys.stderr)  # noqa: T201 -- to a person
         return configuration.defaults(SETTINGS), NO_FILE
     return configuration.load_traced(path, SETTINGS, os.environ)
+
+
+def since_us(text: str, now_us: int) -> int:
+    """The moment that `--since` means: `90s`, `1h` or `2d` before now, or an RFC 3339 time. Raises UsageError."""
+    try:
+        return now_us - round(Seconds.parse(text) * US)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise UsageError(f"--since: expected 90s, 1h or 2d, or an RFC 3339 time with an offset, got {text!r}")
+    return to_us(moment)

@@ -9,19 +9,18 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from schemas.config import Config, Seconds
+from schemas.config import Config
 from schemas.events import Why
 from schemas.units import rfc3339
 from streams import logs, narration
 from streams.errors import UsageError
-from streams.options import ConfigFile, Output, OutputForm, load_or_default
+from streams.options import ConfigFile, Output, OutputForm, load_or_default, since_us
 from streams.values import nearest
 
 if TYPE_CHECKING:
@@ -155,22 +154,8 @@ def _selection(
         if word not in {*Why, FOREIGN}:
             raise UsageError(f"--why: no letter has the error.type '{word}'{nearest(word, Why)}")
     chosen = chosen_topics(topics or (), config.kafka.topic_prefix)
-    since_ms = None if since is None else _since_ms(since, time.time())
+    since_ms = None if since is None else since_us(since, time.time_ns() // 1000) // 1000
     return Selection(chosen, tuple(why or ()), frozenset(offsets or ()), since_ms)
-
-
-def _since_ms(text: str, now_s: float) -> int:
-    try:
-        return round((now_s - Seconds.parse(text)) * 1000)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise UsageError(f"--since: expected 90s, 1h or 2d, or an RFC 3339 time with an offset, got {text!r}")
-    return round(moment.timestamp() * 1000)
 
 
 def _reading(config: Config, work: Callable[[Reader], Awaitable[T]]) -> T:

@@ -8,7 +8,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -19,12 +18,13 @@ from schemas.config import Config, Kafka
 from schemas.decode import MAX_VALUE_BYTES, bad_event
 from schemas.events import Why
 from schemas.topics import DEAD_LETTERS, REQUESTS, ROLLUPS, SCALING, Place
+from schemas.units import US
 from streams import broker, topics
 from streams.dead_letters import DeadLetters
 from streams.dlq import resend
-from streams.dlq.commands import _since_ms
 from streams.dlq.letters import REPLAYED, Reader, Selection, chosen_topics
 from streams.errors import UsageError
+from streams.options import since_us
 from streams.outbox import BULK, Outbox, new_producer
 from tests.running import read_all
 from tests.streams.test_lane import Row
@@ -236,9 +236,9 @@ def test_a_mistake_of_usage_is_named(arguments: tuple[str, ...], told: str, tmp_
 
 
 def test_since_is_an_age_or_a_moment() -> None:
-    """In milliseconds."""
-    assert _since_ms("1h30m", 10_000) == (10_000 - 5400) * 1000
-    assert _since_ms("1970-01-01T01:00:01+01:00", time.time()) == 1000
+    """In microseconds."""
+    assert since_us("1h30m", 10_000 * US) == (10_000 - 5400) * US
+    assert since_us("1970-01-01T01:00:01+01:00", 10_000 * US) == US
     with pytest.raises(UsageError):
         chosen_topics(["nothing"])
 
