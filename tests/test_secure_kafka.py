@@ -15,6 +15,7 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import GroupAuthorizationFailedError, TopicAuthorizationFailedError
 from msgspec import structs
+from typer.testing import CliRunner, Result
 
 from schemas import topics
 from schemas.config import Config, Kafka, Secret
@@ -22,6 +23,7 @@ from schemas.outputs import Action
 from streams import acl, broker, rights
 from streams.acl import Operation, Process, Right
 from streams.broker import BrokerUnreachable
+from streams.cli import app
 from streams.knock import NotLetIn
 from streams.log_reader import LogReader, LogUnreadable
 from streams.topics import PARTITIONS, NotAllowed, TopicsWrong, needed, verify
@@ -97,12 +99,26 @@ def test_a_worker_with_its_rights_gets_from_events_to_commands(cluster: Cluster,
     async def scenario() -> list[str]:
         await send(cluster.config(Process.INPUT), *runaway(), Message(topics.REQUESTS, b"a/b", b"no event"))
         await until(lambda: commanded(cluster))
-        return [*await everything(cluster.config(ADMIN)), await metrics(await worker.until("listening"))]
+        paused = await asyncio.to_thread(operate, cluster, Process.OPERATOR, "pause-actions", "--why", "a test")
+        assert paused.exit_code == 0, paused
+        return [paused.output, *await everything(cluster.config(ADMIN)), await metrics(await worker.until("listening"))]
 
     told = run(scenario())
     assert worker.signalled(signal.SIGTERM) == 0, worker.log.read_text()
     assert {json.loads(line)["level"] for line in worker.lines()} == {"info"}  # all is allowed that it asks for
     assert planted.found([*told, *worker.lines()]) == []
+
+
+def operate(cluster: Cluster, user: Process, *verb: str) -> Result:
+    """What a person sees who works with the rights of this user."""
+    return CliRunner().invoke(app, [*verb, "--config", str(cluster.file(user))])
+
+
+def test_a_viewer_sees_everything_and_changes_nothing(cluster: Cluster) -> None:
+    """The status is theirs to read; an order is refused by the broker, and the message names the topic."""
+    assert operate(cluster, Process.VIEWER, "status").exit_code == 0
+    paused = operate(cluster, Process.VIEWER, "pause-actions", "--why", "a test")
+    assert f"TopicAuthorizationFailedError: {topics.APPROVALS}" in str(paused.exception)
 
 
 def runaway() -> list[Message]:
