@@ -1,6 +1,6 @@
 """No secret of the configuration appears anywhere: not in a text, an error, a log, a metric or a topic.
 
-What a whole run writes is searched in tests/test_secure_kafka.py.
+What a whole run writes is searched in tests/access/test_secure_kafka.py.
 """
 
 from __future__ import annotations
