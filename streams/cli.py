@@ -32,6 +32,7 @@ from streams import configuration, logs, narration, overshoot_report
 from streams.acl_command import print_acls
 from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
+from streams.execute.command import execute
 from streams.explain.command import explain_id
 from streams.lines import STDIN
 from streams.operate.commands import commands_app
@@ -64,6 +65,7 @@ app.add_typer(commands_app, name="commands")
 app.add_typer(silence_app, name="silence")
 app.add_typer(keys_app, name="keys")
 app.command("explain")(explain_id)
+app.command("execute")(execute)
 app.command("status")(status)
 app.command("pause-actions")(pause_actions)
 app.command("resume-actions")(resume_actions)

@@ -22,6 +22,7 @@ from schemas.config import Config, Mode, Schedule, Security
 from schemas.executors import HuggingFace
 from schemas.topics import STAGES, Place
 from streams.authority_checks import check_approvals, check_keys
+from streams.executor_checks import check_executors, check_reach
 from streams.receiver_checks import check_external, check_receivers
 from streams.typed_yaml import KeyPath, Report
 from streams.values import nearest
@@ -44,6 +45,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _schedules(config.schedules, report)
     check_keys(config, report)
     check_receivers(config, report)
+    check_executors(config, report)
     if report.has_error():
         return
     _same_everywhere(config, report)
@@ -58,6 +60,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _throttles(config, report)
     check_approvals(config, report)
     _hugging_face(config, report)
+    check_reach(config, report)
     check_external(config, report)
     if config.receivers:
         report.warning(("receivers",), "alerts are written to alerts.v1; no receiver delivers them yet")
