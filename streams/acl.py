@@ -48,13 +48,13 @@ class Right(NamedTuple):
 
 
 class Needs(NamedTuple):
-    """What a process does with topics (named without prefix), and its group, if it has one."""
+    """What a process does with topics (named without prefix), and its groups."""
 
     who: str
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     declare: tuple[str, ...] = ()  # create, and add partitions
-    group: str | None = None  # {group}: `kafka.group`; {executor}: its name
+    groups: tuple[str, ...] = ()  # {group}: `kafka.group`; {executor}: its name
 
 
 _STATES: Final = tuple(name + topics.STATE for name in topics.STAGES)
@@ -66,15 +66,15 @@ _TOLD: Final = (topics.FINDINGS, topics.ALERTS)
 
 NEEDS: Final[Mapping[Process, Needs]] = {
     Process.WORKER: Needs(
-        "`tidegate run`", (*topics.STAGES, *_STATES), (*_OWN, *_STATES, *_DEAD_LETTERS), group="{group}"
+        "`tidegate run`", (*topics.STAGES, *_STATES), (*_OWN, *_STATES, *_DEAD_LETTERS), groups=("{group}",)
     ),
     Process.EXECUTE: Needs(
         "`tidegate execute --executor NAME`", (topics.COMMANDS, topics.RESULTS), (topics.RESULTS,),
-        group="{group}.execute.{executor}",
+        groups=("{group}.execute.{executor}", "{group}.execute.{executor}.dry-run"),
     ),
     Process.ALERT: Needs(
         "`tidegate alert`", (topics.ALERTS, topics.APPROVALS, topics.RESULTS, _ALERT_STATE), (_ALERT_STATE,),
-        group="{group}.alert",
+        groups=("{group}.alert",),
     ),
     Process.OPERATOR: Needs(
         "a person at `tidegate commands`, `pause-actions`, `resume-actions`, `silence`, and all that a viewer may",
@@ -107,8 +107,8 @@ def _rights(config: Config, needs: Needs, executor: str | None) -> Iterator[Righ
         (Operation.ALTER, needs.declare),
     ):
         yield from (Right(operation, "topic", prefix + name) for name in names)
-    if needs.group is not None:
-        yield Right(Operation.READ, "group", needs.group.format(group=config.kafka.group, executor=executor))
+    for group in needs.groups:
+        yield Right(Operation.READ, "group", group.format(group=config.kafka.group, executor=executor))
 
 
 def roles(config: Config) -> Iterator[tuple[Process, str | None]]:
@@ -144,7 +144,7 @@ def page() -> str:
     """The table as a page of the docs has it."""
     lines = ["| process | who | Read | Write | group (Read) |", "|---|---|---|---|---|"]
     for process, needs in NEEDS.items():
-        cells = (f"`{process}`", needs.who, _listed(needs.read), _listed(needs.write), _code(needs.group))
+        cells = (f"`{process}`", needs.who, _listed(needs.read), _listed(needs.write), _listed(needs.groups))
         if needs.declare:
             cells = (*cells[:2], "every topic: Create, Alter", "", "")
         lines.append(f"| {' | '.join(cells)} |")
@@ -159,8 +159,4 @@ def _listed(names: tuple[str, ...]) -> str:
         if beside <= set(names):
             names = tuple(name for name in names if name not in beside)
             words.append(f"`<read by a stage>{suffix}`")
-    return ", ".join([_code(name) for name in names] + words)
-
-
-def _code(name: str | None) -> str:
-    return "" if name is None else f"`{name}`"
+    return ", ".join([f"`{name}`" for name in names] + words)

@@ -16,13 +16,15 @@ KEY: Final = PrivateKey.generate()
 KEY_TEXT: Final = KEY.pem().reveal().splitlines()[1]
 
 SECTIONS: Final = """
-signing: {key_file: signing.pem}
+signing: {key_file: signing.pem, trusted: ["PUBLIC"]}
 external: {token: planted-external}
 executors:
+  a-rehearsal: {type: dry_run}
   hf: {type: huggingface, token: planted-hugging-face}
   gateway: {type: webhook, url: "http://127.0.0.1:1/planted-url", secret: planted-hmac}
-  proxy: {type: litellm, url: "http://127.0.0.1:1", key: planted-litellm}
-  cluster: {type: kubernetes, url: "http://127.0.0.1:1", token: planted-kubernetes}
+  proxy: {type: litellm, url: "http://127.0.0.1:1", key: planted-litellm, models: {"acme/none": none}}
+  cluster: {type: kubernetes, url: "http://127.0.0.1:1", token: planted-kubernetes,
+            workloads: {"acme/none": "here/deployment/none"}}
 receivers:
   pager: {type: pagerduty, url: "http://127.0.0.1:1", routing_key: planted-routing-key-of-32-letter}
   manager: {type: alertmanager, url: "http://127.0.0.1:1", token: planted-alertmanager}
@@ -39,7 +41,7 @@ def write(folder: Path, text: str) -> Path:
     """The configuration with these sections, and the key beside it."""
     (folder / "signing.pem").write_text(KEY.pem().reveal())
     file = folder / "tidegate.yaml"
-    file.write_text(text)
+    file.write_text(text.replace("PUBLIC", str(KEY.public)))
     return file
 
 

@@ -26,7 +26,7 @@ from tests import planted
 
 ADMIN: Final = "admin"
 STRANGER: Final = "stranger"  # whom nobody has allowed anything
-EXECUTOR: Final = "hf"  # of the planted ones
+EXECUTOR: Final = "a-rehearsal"  # of the planted ones
 PASSWORDS: Final = {user: f"{planted.MARK}password-of-{user}" for user in (ADMIN, STRANGER, *Process)}
 CONFIG: Final = """
 kafka:

@@ -19,16 +19,16 @@ from typer.testing import CliRunner, Result
 
 from schemas import topics
 from schemas.config import Config, Kafka, Secret
-from schemas.outputs import Action
+from schemas.outputs import State
 from streams import acl, broker, rights
 from streams.acl import Operation, Process, Right
 from streams.broker import BrokerUnreachable
 from streams.cli import app
 from streams.knock import NotLetIn
 from streams.log_reader import LogReader, LogUnreadable
-from streams.topics import PARTITIONS, NotAllowed, TopicsWrong, needed, verify
+from streams.topics import NotAllowed, TopicsWrong, needed, verify
 from tests import planted
-from tests.running import TIDEGATE, WAIT_S, Message, Starter, read_all, read_many, until
+from tests.running import TIDEGATE, WAIT_S, Message, Starter, read_all, until
 from tests.secure_kafka import ADMIN, EXECUTOR, STRANGER, Authority, Cluster
 
 T = TypeVar("T")
@@ -89,24 +89,28 @@ def test_a_process_has_the_rights_of_the_table_and_no_others(cluster: Cluster, p
     assert run(allowed(config, sorted(asked))) == asked & set(mine)
 
 
-def test_a_worker_with_its_rights_gets_from_events_to_commands(cluster: Cluster, start_program: Starter) -> None:
-    """One user's events lead to a command that another reads, and a dead letter, over TLS; no secret leaves the worker.
+def test_with_their_rights_all_get_from_events_to_a_verified_command(cluster: Cluster, start_program: Starter) -> None:
+    """Collector, worker, executor, operator and viewer, each its own user, over TLS; and no secret leaves any of them.
 
-    Its configuration has one in every place; its log, its metrics and every record of every topic are searched.
+    Their configuration has one in every place; logs, metrics and every record of every topic are searched.
     """
     worker = start_program(*TIDEGATE, "run", "--config", str(cluster.file(Process.WORKER)))
+    executing = ("execute", "--executor", EXECUTOR, "--config", str(cluster.file(Process.EXECUTE)))
+    executor = start_program(*TIDEGATE, *executing)
 
     async def scenario() -> list[str]:
         await send(cluster.config(Process.INPUT), *runaway(), Message(topics.REQUESTS, b"a/b", b"no event"))
-        await until(lambda: commanded(cluster))
+        await until(lambda: carried_out(cluster))
         paused = await asyncio.to_thread(operate, cluster, Process.OPERATOR, "pause-actions", "--why", "a test")
         assert paused.exit_code == 0, paused
         return [paused.output, *await everything(cluster.config(ADMIN)), await metrics(await worker.until("listening"))]
 
     told = run(scenario())
     assert worker.signalled(signal.SIGTERM) == 0, worker.log.read_text()
-    assert {json.loads(line)["level"] for line in worker.lines()} == {"info"}  # all is allowed that it asks for
-    assert planted.found([*told, *worker.lines()]) == []
+    assert executor.signalled(signal.SIGTERM) == 0, executor.log.read_text()
+    lines = [*worker.lines(), *executor.lines()]
+    assert {json.loads(line)["level"] for line in lines} == {"info"}, lines  # all is allowed that they ask for
+    assert planted.found([*told, *lines]) == []
 
 
 def operate(cluster: Cluster, user: Process, *verb: str) -> Result:
@@ -128,13 +132,14 @@ def runaway() -> list[Message]:
     return [Message(topics.SCALING, ENDPOINT.encode(), json.dumps({**event, "time": at}).encode()) for at in times]
 
 
-async def commanded(cluster: Cluster) -> bool:
-    """Whether the viewer sees the command, and who looks after dead letters the letter."""
+async def carried_out(cluster: Cluster) -> bool:
+    """Whether the viewer sees the command verified, and who looks after dead letters that one."""
     viewer, keeper = cluster.config(Process.VIEWER).kafka, cluster.config(Process.DEAD_LETTERS).kafka
-    read = await read_many(viewer, topics.COMMANDS, range(PARTITIONS))
-    commands = [json.loads(record.value) for records in read.values() for record in records]
+    results = [json.loads(record.value) for record in await read_all(viewer, topics.RESULTS, 0)]
     letters = await read_all(keeper, topics.REQUESTS + topics.DEAD_LETTERS, 0)
-    return bool(letters) and (ENDPOINT, Action.THROTTLE) in [(told["endpoint"], told["action"]) for told in commands]
+    return bool(letters) and (ENDPOINT, State.VERIFIED) in [
+        (told.get("endpoint"), told.get("state")) for told in results
+    ]
 
 
 async def everything(config: Config) -> list[str]:
