@@ -21,6 +21,7 @@ from schemas.config import Security
 from streams.errors import TidegateError
 
 ANSWER_S: Final = 10.0
+GOODBYE_S: Final = 0.5
 
 # aiokafka is annotated in part only
 _hosts: Any = collect_hosts
@@ -57,7 +58,9 @@ async def _answered(host: str, port: int, connection: dict[str, Any]) -> None:
         try:
             await made.send(_Metadata([]))  # a broker lets anybody connect, and hangs up on who must say who they are
         finally:
-            made.close()
+            closed = made.close()
+            if closed is not None:
+                await asyncio.wait({closed}, timeout=GOODBYE_S)
 
 
 def why_not(error: Exception, security: Security) -> str | None:

@@ -47,7 +47,14 @@ FOREIGN: Final = [  # what would let one process act as another
 
 def run(scenario: Coroutine[Any, Any, T]) -> T:
     """Within the time that every test has."""
-    return asyncio.run(asyncio.wait_for(scenario, WAIT_S))
+
+    async def to_its_end() -> T:
+        try:
+            return await asyncio.wait_for(scenario, WAIT_S)
+        finally:
+            await asyncio.sleep(0.1)  # aiokafka does not wait until connections that failed are closed
+
+    return asyncio.run(to_its_end())
 
 
 async def connect(kafka: Kafka) -> None:
