@@ -17,7 +17,6 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
-from msgspec import DecodeError
 
 from actions.executors.huggingface_scaling import FAILURES, MAX, MIN, Fields, Seen, State, cap, remember_cap
 from actions.executors.interface import Plan, Reading, Saved
@@ -26,6 +25,7 @@ from actions.http import NO_BODY, Body, Client, Site
 from schemas.executors import HuggingFace
 from schemas.outputs import Action, Command
 from schemas.section import Secret
+from schemas.unreadable import UNREADABLE
 
 NAME: Final = "huggingface"
 ALREADY_RUNNING: Final = "already running"  # of the 400 that answers a resume
@@ -120,7 +120,7 @@ class HuggingFaceExecutor:
             return answer
         try:
             return Seen(answer.content)
-        except DecodeError as error:  # ValidationError is one, too
+        except UNREADABLE as error:
             return Failure(f"{NAME}: GET {_path(endpoint)}: the answer is not an endpoint: {error}", retryable=True)
 
     async def _scale(self, endpoint: str, changes: Fields) -> Failure | None:

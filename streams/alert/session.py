@@ -20,6 +20,7 @@ from schemas.outputs import Alert, Result, State
 from schemas.receivers import AnyReceiver
 from schemas.topics import ALERTS, APPROVALS, RESULTS, STATE
 from schemas.units import US
+from schemas.unreadable import UNREADABLE
 from streams.alert import state
 from streams.alert.concurrent import first
 from streams.alert.deliverer import Change, Deliverer, Links
@@ -146,7 +147,7 @@ class Session:
     def _decoded(self, topic: str, record: Any, kind: type[T]) -> T | None:  # noqa: ANN401
         try:
             return msgspec.json.decode(record.value or b"", type=kind)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             self._shared.metrics.unreadable.labels(topic).inc()
             log.error("unreadable", topic=topic, offset=record.offset, reason=str(error))  # noqa: TRY400
             return None

@@ -16,6 +16,7 @@ from actions.docket import Past
 from schemas.config import Config
 from schemas.outputs import Result
 from schemas.topics import RESULTS
+from schemas.unreadable import UNREADABLE
 from streams.broker import BrokerUnreachable
 from streams.log_reader import LogReader, LogUnreadable
 
@@ -45,6 +46,6 @@ async def _read(config: Config, executor: str, since_ms: int) -> Past:
             async for record in reader.records(stretch):
                 try:
                     past.add(decoder.decode(record.value or b""))
-                except msgspec.DecodeError:
+                except UNREADABLE:
                     log.warning("result not readable", partition=stretch.tp.partition, offset=record.offset)
     return past
