@@ -16,6 +16,7 @@ import httpx
 import msgspec
 
 from actions.failure import Failure
+from schemas.unreadable import UNREADABLE
 
 T = TypeVar("T")
 
@@ -104,7 +105,10 @@ class Client:
 
     def _refused(self, asked: str, answer: httpx.Response, body: Body) -> Failure:
         retryable = answer.is_server_error or answer.status_code in RETRYABLE
-        said = " ".join(self._without_secrets(answer.text, body).split())[:QUOTED]  # in this order: no half of a secret
+        text = answer.content.decode(
+            "utf-8", "replace"
+        )  # the charset that it claims may be none that says what text is
+        said = " ".join(self._without_secrets(text, body).split())[:QUOTED]  # in this order: no half of a secret
         reason = f"{asked}: {answer.status_code} {said}".rstrip()
         asks_for_s = retry_after_s(answer.headers) if retryable else None
         said_no = answer.is_client_error or answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
@@ -121,7 +125,7 @@ def parsed(answer: httpx.Response, kind: type[T]) -> T | Failure:
     """What the answer says, as a struct: what is not in it is not looked at, and what is must be of its type."""
     try:
         return msgspec.json.decode(answer.content, type=kind)
-    except msgspec.MsgspecError as error:  # a gateway's page, or not the system that this was thought to be
+    except UNREADABLE as error:  # a gateway's page, or not the system that this was thought to be
         asked = f"{answer.request.method} {answer.request.url.path}"
         return Failure(f"{asked}: not the answer that was expected: {error}", retryable=True)
 
@@ -145,11 +149,11 @@ def _content(body: Body) -> dict[str, Any]:
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """How long the other side asks to wait: seconds, or until a date (RFC 9110); None: it says nothing."""
     told = headers.get("retry-after", "").strip()
-    if told.isdigit():
+    if told.isascii() and told.isdigit():
         return min(float(told), MOST_RETRY_AFTER_S)
     try:
         until = parsedate_to_datetime(told)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
     return min(max(0.0, (until - datetime.now(UTC)).total_seconds()), MOST_RETRY_AFTER_S)
