@@ -62,7 +62,7 @@ class PagerDuty:
                         return failure._replace(nothing_done=failure.nothing_done and not told)
                     told[mark] = failure
         del self._unfinished[notification.group_key]
-        return next((failure for failure in told.values() if failure is not None), None)
+        return _of_all(told)
 
     async def tell_change(self, result: Result) -> Failure | None:
         """Told twice it is shown twice: a change has no key."""
@@ -116,6 +116,16 @@ class PagerDuty:
             return Failure(reason, retryable=True, retry_after_s=wait_s)
         answer = await self._client.send("POST", path, Body(json={"routing_key": self._key, **fitted(event)}))
         return answer if isinstance(answer, Failure) else None
+
+
+def _of_all(told: Told) -> Failure | None:
+    """One failure for a whole group, of which some may have been told: one that can be mended, if there is one."""
+    failures = [failure for failure in told.values() if failure is not None]
+    if not failures:
+        return None
+    chosen = min(failures, key=lambda failure: failure.is_unfit)
+    is_nothing_done = len(failures) == len(told) and all(failure.nothing_done for failure in failures)
+    return chosen._replace(nothing_done=is_nothing_done)
 
 
 def _client(external_url: str | None) -> Event:

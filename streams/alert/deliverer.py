@@ -126,11 +126,11 @@ class Deliverer:
 
     def _failed(self, delivery: Delivery, failure: Failure) -> None:
         pause_s = self._backlog.failed(failure, self._links.clock(), random.random())  # noqa: S311 -- no secret
-        if failure.retryable:
-            tell = log.warning if failure.retry_after_s is None else log.info
-            tell("not delivered", receiver=self._name, reason=failure.reason, retry_in_s=round(pause_s, 1))
-        else:
+        if failure.is_unfit:
             log.error("dropped", receiver=self._name, reason=failure.reason, episodes=sorted(delivery.told))
+            return
+        tell = log.error if not failure.retryable else log.warning if failure.retry_after_s is None else log.info
+        tell("not delivered", receiver=self._name, reason=failure.reason, retry_in_s=round(pause_s, 1))
 
     def _tell_log(self, delivery: Delivery) -> None:
         reasons = {episode: reason.value for episode, reason in delivery.reasons.items()}

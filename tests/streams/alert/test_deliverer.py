@@ -135,7 +135,7 @@ def test_what_is_refused_is_counted_apart_from_what_is_tried_again() -> None:
     """The one wants a person, the other patience."""
 
     async def scenario() -> None:
-        told = Told([Failure("busy", retryable=True, retry_after_s=0.1), Failure("400", retryable=False)])
+        told = Told([Failure("busy", retryable=True, retry_after_s=0.1), Failure("400", retryable=False, status=400)])
         told.may_answer.set()
         scene = Scene(one=told)
         (deliverer,) = scene.deliverers
