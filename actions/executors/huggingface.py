@@ -29,6 +29,7 @@ from schemas.unreadable import UNREADABLE
 
 NAME: Final = "huggingface"
 ALREADY_RUNNING: Final = "already running"  # of the 400 that answers a resume
+FOUND: Final = "found"  # in `before`: the state in which the first shutdown of a chain has found the endpoint
 
 
 class HuggingFaceExecutor:
@@ -46,7 +47,8 @@ class HuggingFaceExecutor:
         if (refused := _refused(command, seen)) is not None:
             return refused
         if command.action is Action.SHUTDOWN:
-            return Plan(seen.saved, () if seen.state == State.PAUSED else (f"pause ({seen.ready} replicas ready)",))
+            changes = () if seen.state == State.PAUSED else (f"pause ({seen.ready} replicas ready)",)
+            return Plan({**seen.saved, FOUND: seen.state}, changes)
         before = remember_cap(command, seen.saved, self._floor)
         changes = seen.lowering(cap(command, before, self._floor))
         return Plan(before, tuple(f"{name} {seen.scaling[name]} -> {new}" for name, new in changes.items()))
@@ -188,6 +190,9 @@ def _refused(command: Command, seen: Seen) -> Failure | None:
 
 
 def _is_to_resume(command: Command, before: Saved, seen: Seen) -> bool:
-    """Only what a shutdown paused: who was paused before stays so, and so does who was paused during a throttle."""
-    by_us = command.action is Action.SHUTDOWN and before["state"] != State.PAUSED
+    """Only what a shutdown paused: who was paused before stays so, and so does who was paused during a throttle.
+
+    The chain may have begun with that throttle, so what `before` says of the state may be older than the pause.
+    """
+    by_us = command.action is Action.SHUTDOWN and before.get(FOUND, before["state"]) != State.PAUSED
     return by_us and seen.state == State.PAUSED

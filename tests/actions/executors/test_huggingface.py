@@ -149,6 +149,24 @@ def test_a_shutdown_in_the_place_of_a_throttle_comes_back_to_what_was_before_bot
     play(scenario, llama(conditions=REMEMBERS))
 
 
+def test_a_shutdown_in_the_place_of_a_throttle_wakes_nobody_whom_a_person_paused_in_between() -> None:
+    """How things were before the chain is not how the shutdown found them: it paused nobody."""
+
+    async def scenario(at: Account) -> None:
+        first = await applied(at, THROTTLE)
+        at.double[LLAMA].pause(at.clock())
+        plan = await planned(at, SHUTDOWN)
+        before = {**plan.before, **first}  # as the desk of `tidegate execute` keeps it
+        await at.settle(lambda: at.executor.apply(SHUTDOWN, before))
+        renewal = structs.replace(SHUTDOWN, id="9" * 32)
+        await at.settle(lambda: at.executor.undo(renewal, before))
+        assert (await reading(at, renewal, before)).wrong is None
+        assert at.double[LLAMA].state(at.clock()) == "paused"
+        assert at.double.applied == {(LLAMA, "PUT"): 1}
+
+    play(scenario, llama(conditions=REMEMBERS))
+
+
 def test_it_waits_while_an_endpoint_is_updating() -> None:
     """Every writing call says when to come back, and nothing is sent before that."""
 
