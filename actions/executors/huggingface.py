@@ -47,8 +47,8 @@ class HuggingFaceExecutor:
         if (refused := _refused(command, seen)) is not None:
             return refused
         if command.action is Action.SHUTDOWN:
-            changes = () if seen.state == State.PAUSED else (f"pause ({seen.ready} replicas ready)",)
-            return Plan({**seen.saved, FOUND: seen.state}, changes)
+            found = {**seen.saved, FOUND: seen.state}
+            return Plan(found, () if seen.state == State.PAUSED else (f"pause ({seen.ready} replicas ready)",))
         before = remember_cap(command, seen.saved, self._floor)
         changes = seen.lowering(cap(command, before, self._floor))
         return Plan(before, tuple(f"{name} {seen.scaling[name]} -> {new}" for name, new in changes.items()))

@@ -113,7 +113,7 @@ class PagerDuty:
         wait_s = self._limiter.take()
         if wait_s is not None:
             reason = f"{self._name}: the {CALLS} calls of this minute are used up"
-            return Failure(reason, retryable=True, retry_after_s=wait_s)
+            return Failure(reason, retryable=True, retry_after_s=wait_s, nothing_done=True)
         answer = await self._client.send("POST", path, Body(json={"routing_key": self._key, **fitted(event)}))
         return answer if isinstance(answer, Failure) else None
 

@@ -6,6 +6,7 @@ What is read before anything is sent is folded, so after an outage nobody is tol
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -154,7 +155,9 @@ class Session:
 
     async def _save(self) -> None:
         if self._keeper is not None:
+            begun_s = time.monotonic()
             await self._keeper.save(self._dispatch.changed())
+            self._shared.lease.doubt(time.monotonic() - begun_s)
 
     async def _checkpoint(self) -> None:
         """All that was read, and from where to read on."""

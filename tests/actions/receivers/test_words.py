@@ -124,7 +124,7 @@ def test_slack_takes_one_message_a_second() -> None:
 
     first, second, third = asyncio.run(scenario())
     assert first is None
-    assert second == Failure("pager: one message a second", retryable=True, retry_after_s=0.75)
+    assert second == Failure("pager: one message a second", retryable=True, retry_after_s=0.75, nothing_done=True)
     assert third is None
 
 
