@@ -21,6 +21,8 @@ from schemas.unreadable import UNREADABLE
 T = TypeVar("T")
 
 QUOTED: Final = 200  # characters of an answer that a reason quotes
+MOST_BYTES: Final = 16 * 1024 * 1024  # of an answer; a proxy with thousands of models tells of them in some of that
+OF_THE_BODY: Final = frozenset({"content-encoding", "content-length", "content-type", "transfer-encoding"})
 MOST_RETRY_AFTER_S: Final = 3600.0
 NOT_REACHED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 RETRYABLE: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -76,10 +78,7 @@ class Client:
         asked = f"{self._site.name}: {method} {path if shown is None else shown}".rstrip()
         try:
             async with asyncio.timeout(self._site.timeout_s):
-                answer = await self._client.request(
-                    method, self._base + path, headers=_encoded(body.headers), params=body.params,
-                    **_content(body),
-                )  # fmt: skip
+                answer = await self._answer(method, self._base + path, body)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return self._failed(asked, error, body)
         if answer.is_success:
@@ -88,6 +87,19 @@ class Client:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+    async def _answer(self, method: str, url: str, body: Body) -> httpx.Response:
+        """The answer, cut at what fits into memory: who sends more is not who this is thought to be."""
+        content, headers = bytearray(), _encoded(body.headers)
+        async with self._client.stream(method, url, headers=headers, params=body.params, **_content(body)) as answer:
+            async for chunk in answer.aiter_bytes():
+                content += chunk
+                if len(content) >= MOST_BYTES:
+                    break
+        told = [(name, value) for name, value in answer.headers.multi_items() if name not in OF_THE_BODY]
+        return httpx.Response(
+            answer.status_code, headers=told, content=bytes(content[:MOST_BYTES]), request=answer.request
+        )
 
     def _failed(self, asked: str, error: Exception, body: Body) -> Failure:
         """No answer: it was not understood here, not sent, or may have been done all the same."""

@@ -24,7 +24,7 @@ from actions.alerting.routes import Routes
 from actions.alerting.silences import Silences
 from actions.alerting.story import Story
 from schemas.config import Config
-from schemas.orders import Order
+from schemas.orders import Order, Verb
 from schemas.outputs import Alert, Id, Refusal
 
 EPISODE: Final = "episode"
@@ -77,7 +77,8 @@ class Dispatch:
     def order(self, order: Order, now_us: int) -> Refusal | None:
         """An order, in its log's order; why it is not heard."""
         refusal = self._silences.hear(order, now_us)
-        self._look_now()
+        if order.verb is Verb.UNSILENCE:  # no other can let anything be told
+            self._look_now()
         return refusal
 
     def take(self, receiver: str, now_us: int) -> Delivery | None:

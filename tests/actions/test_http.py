@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
+import httpx
 import pytest
+from aiohttp import web
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from actions import http
 from actions.failure import Failure
 from actions.http import MOST_RETRY_AFTER_S, Client, Site, retry_after_s
 from streams.simulator.faulty_server import Fault, FaultyServer
@@ -37,5 +41,33 @@ def test_an_answer_in_whatever_charset_is_a_failure_and_no_crash(charset: str) -
             await client.close()
             assert isinstance(answer, Failure)
             assert (answer.status, answer.retryable) == (500, True)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_that_never_ends_is_cut(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    """A receiver must not fill the memory of the process that pages everybody."""
+    monkeypatch.setattr(http, "MOST_BYTES", 100_000)
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(status=status)
+        await answer.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await answer.write(b"x" * 50_000)
+        return answer
+
+    async def scenario() -> None:
+        async with FaultyServer(web.post("/", endless)) as server:
+            client = Client(Site("page", server.url, 20.0))
+            answer = await client.send("POST", "/")
+            await client.close()
+            if status == web.HTTPOk.status_code:
+                assert isinstance(answer, httpx.Response)
+                assert len(answer.content) == 100_000
+            else:
+                assert isinstance(answer, Failure)
+                assert answer.status == status
 
     asyncio.run(scenario())
