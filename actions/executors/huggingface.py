@@ -29,6 +29,7 @@ from schemas.unreadable import UNREADABLE
 
 NAME: Final = "huggingface"
 ALREADY_RUNNING: Final = "already running"  # of the 400 that answers a resume
+NO_NAMES: Final = frozenset({"", ".", ".."})  # in a path they are another path, and another endpoint
 FOUND: Final = "found"  # in `before`: the state in which the first shutdown of a chain has found the endpoint
 
 
@@ -115,7 +116,7 @@ class HuggingFaceExecutor:
         return seen
 
     async def _read(self, endpoint: str) -> Seen | Failure:
-        if endpoint.count("/") != 1:
+        if endpoint.count("/") != 1 or not NO_NAMES.isdisjoint(endpoint.split("/")):
             return Failure(f"{NAME}: expected namespace/name, got '{endpoint}'", retryable=False)
         answer = await self._send("GET", _path(endpoint))
         if isinstance(answer, Failure):

@@ -41,7 +41,10 @@ def play(scenario: Scenario, endpoint: Hosted | None = None, **settings: Any) ->
 
 
 async def planned(at: Account, command: Command) -> Plan:
+    """The plan, however short a test's time-outs are for a machine that is busy."""
     plan = await at.executor.plan(command)
+    while isinstance(plan, Failure) and plan.retryable:
+        plan = await at.executor.plan(command)
     assert isinstance(plan, Plan), plan
     return plan
 
@@ -472,6 +475,18 @@ def test_an_update_that_failed_is_told_in_the_providers_words() -> None:
         at.double[LLAMA].advance(at.clock())
         at.double[LLAMA].update_failed = "no capacity"
         assert (await reading(at, THROTTLE)).wrong == "is updateFailed: no capacity"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("endpoint", ["no-namespace", "../llama", "./llama", "acme/..", "acme/", "/llama"])
+def test_what_is_no_name_of_an_endpoint_is_asked_of_nobody(endpoint: str) -> None:
+    """Dots in a path are resolved before it is sent: it would be another route, of another namespace."""
+
+    async def scenario(at: Account) -> None:
+        failure = await at.executor.plan(order(Action.SHUTDOWN, endpoint=endpoint))
+        assert isinstance(failure, Failure)
+        assert (failure.retryable, at.double.asked) == (False, {})
 
     play(scenario)
 
