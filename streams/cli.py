@@ -31,6 +31,7 @@ from schemas.topics import BILLING, REQUESTS, SCALING
 from streams import configuration, logs, narration, overshoot_report
 from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
+from streams.execute.command import execute
 from streams.explain.command import explain_id
 from streams.lines import STDIN
 from streams.operate.commands import commands_app
@@ -65,6 +66,7 @@ app.command("explain")(explain_id)
 app.command("status")(status)
 app.command("pause-actions")(pause_actions)
 app.command("resume-actions")(resume_actions)
+app.command("execute")(execute)
 
 
 def main() -> None:

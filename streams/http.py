@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 from aiohttp import web
@@ -11,7 +11,6 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from schemas.config import Http
 from streams.errors import TidegateError
-from streams.metrics import Metrics
 
 SHUTDOWN_S: Final = 1.0
 MOST_BYTES: Final = 1024 * 1024  # of what is posted
@@ -26,10 +25,17 @@ class PortTaken(TidegateError):
 Check = Callable[[], str | None]  # why not, or None if all is well
 
 
-class HttpServer:
-    """Serves one worker. `healthy` and `ready` say why not."""
+class Exposition(Protocol):
+    """The series of a process."""
 
-    def __init__(self, settings: Http, metrics: Metrics, healthy: Check, ready: Check) -> None:
+    def render(self) -> bytes:
+        """The text that Prometheus scrapes."""
+
+
+class HttpServer:
+    """Serves one process. `healthy` and `ready` say why not."""
+
+    def __init__(self, settings: Http, metrics: Exposition, healthy: Check, ready: Check) -> None:
         self._settings = settings
         self._metrics = metrics
         self._app = app = web.Application(client_max_size=MOST_BYTES)
