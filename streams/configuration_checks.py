@@ -21,6 +21,7 @@ from detectors import RULES
 from schemas.config import Config, Mode, Schedule, Security
 from schemas.executors import HuggingFace
 from schemas.topics import STAGES, Place
+from streams.alerting_checks import check_alerting, warn_of_alerting
 from streams.authority_checks import check_approvals, check_keys
 from streams.receiver_checks import check_external, check_receivers
 from streams.typed_yaml import KeyPath, Report
@@ -44,6 +45,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _schedules(config.schedules, report)
     check_keys(config, report)
     check_receivers(config, report)
+    check_alerting(config, report)
     if report.has_error():
         return
     _same_everywhere(config, report)
@@ -59,8 +61,7 @@ def check_meaning(config: Config, report: Report) -> None:
     check_approvals(config, report)
     _hugging_face(config, report)
     check_external(config, report)
-    if config.receivers:
-        report.warning(("receivers",), "alerts are written to alerts.v1; no receiver delivers them yet")
+    warn_of_alerting(config, report)
 
 
 def _servers(config: Config, report: Report) -> None:
