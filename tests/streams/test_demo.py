@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec import structs
 from rich.console import Console
+from streams.demo.worker import Worker, WorkerDied, events_read
 
 from schemas.outputs import Action, Command, Cost, Finding, Held, Mode, Severity, Status, derive_id
 from schemas.units import HOUR_US, US, rfc3339
@@ -27,7 +28,6 @@ from streams.demo.incidents import Arrival, Incidents, exit_code
 from streams.demo.messages import Backfill, Summary
 from streams.demo.script import Expectation
 from streams.demo.view import JsonView, LinesView, TerminalView, choose_view
-from streams.demo.worker import Worker, WorkerDied, events_read
 from streams.simulator import BACKFILL, Fleet
 
 START_US = 1_800_000_000 * US
