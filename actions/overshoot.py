@@ -12,7 +12,8 @@
 *decide*    until there is a command. These rules decide at the event itself, which may come `input.lateness` late
 *approve*   `within`, if the command waits for an approval
 *execute*   until the provider says yes, while its API is healthy: three requests (read and plan, read again, write)
-            that take `timeout` at most. At Hugging Face an update may be under way that must be waited for:
+            that take `timeout` at most; five in Kubernetes, seven at a LiteLLM proxy whose model has one deployment,
+            since more is read than is written. At Hugging Face an update may be under way that must be waited for:
             `settle_within`, `poll_every` until it is seen to be over, and the last two requests once more
 *settle*    until the replicas are gone: the executor's `settle_within`, which is an assumption about the provider
 *1 minute*  is the one that billing rounds up to
@@ -25,7 +26,7 @@ limit of requests stops growing after that time; what replicas are there by then
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
 from actions import policy
@@ -43,6 +44,7 @@ ASSUMED: Final = 2  # times `expected_max`, where nobody says how many there can
 USED_UP: Final = "max_actions_per_hour is used up"
 HOP_S: Final = 1.0  # through Kafka and a process: from an event to its command, and from there to the first request
 REQUESTS: Final = 3
+REQUESTS_OF: Final[Mapping[type[AnyExecutor], int]] = {Kubernetes: 5, LiteLLM: 7}
 AGAIN: Final = 2  # of them, after an update that was waited for
 UPDATE_S: Final = 60.0  # an open episode asks again so often
 MINUTE_S: Final = 60.0
@@ -212,4 +214,4 @@ def _execute_s(executor: AnyExecutor) -> float:
     if isinstance(executor, HuggingFace):
         waiting_s = executor.settle_within + executor.poll_every
         return HOP_S + (REQUESTS + AGAIN) * executor.timeout + waiting_s
-    return HOP_S + REQUESTS * executor.timeout
+    return HOP_S + REQUESTS_OF.get(type(executor), REQUESTS) * executor.timeout

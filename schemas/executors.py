@@ -7,7 +7,7 @@ An executor takes the actions and endpoints that it is configured for; of severa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, field
 
@@ -15,6 +15,7 @@ from schemas.outputs import Action
 from schemas.section import Lasting, Pattern, Seconds, Secret, Section, matches
 
 Brake = Literal["throttle", "overflow", "shutdown"]
+Workload = Annotated[str, Meta(pattern="^[^/]+/(deployment|statefulset|scaledobject)/[^/]+$")]
 
 
 class Executor(Section, frozen=True, tag_field="type"):
@@ -58,29 +59,39 @@ class Webhook(Executor, frozen=True, tag="webhook"):
 
 
 class LiteLLM(Executor, frozen=True, tag="litellm"):
-    """A LiteLLM proxy: a model's rate limit, and its fallbacks. `models`: endpoint -> model name in the proxy."""
+    """A LiteLLM proxy: a model's rate limit, and its fallbacks.
+
+    `models`: endpoint -> model name in the proxy; `providers`: provider of `overflow` -> the same. Each is its own name
+    unless it is named here.
+    """
 
     actions: tuple[Brake, ...] = ("throttle", "overflow")
     url: Pattern = "http://localhost:4000"
     key: Secret | None = None
     key_file: str | None = None
     models: Mapping[str, Pattern] = field(default_factory=dict)
+    providers: Mapping[str, Pattern] = field(default_factory=dict)
 
 
-class Kubernetes(Executor, frozen=True, tag="kubernetes"):
+IN_CLUSTER: Final = "https://kubernetes.default.svc"  # with the service account of the pod, unless told otherwise
+
+
+class Kubernetes(Executor, frozen=True, kw_only=True, tag="kubernetes"):
     """The scale subresource of a workload, or the annotation of a KEDA ScaledObject.
 
-    `workloads`: endpoint -> `namespace/deployment/name`, `.../statefulset/name` or `.../scaledobject/name`.
+    `workloads`: endpoint -> `namespace/deployment/name`, `.../statefulset/name` or `.../scaledobject/name`; it takes
+    only endpoints that are named here. A `token_file` is read anew for each request: projected tokens rotate.
     """
 
     actions: tuple[Brake, ...] = ("throttle", "shutdown")
-    url: Pattern = "https://kubernetes.default.svc"
+    url: Pattern = IN_CLUSTER
     token: Secret | None = None
-    token_file: str | None = "/var/run/secrets/kubernetes.io/serviceaccount/token"  # noqa: S105 -- a path
+    token_file: str | None = None
     ca_file: str | None = None
-    workloads: Mapping[str, Annotated[str, Meta(pattern="^[^/]+/(deployment|statefulset|scaledobject)/[^/]+$")]] = (
-        field(default_factory=dict)
-    )
+    workloads: Mapping[str, Workload]
+
+    def takes(self, endpoint: str, action: Action) -> bool:
+        return endpoint in self.workloads and super().takes(endpoint, action)
 
 
 AnyExecutor = DryRun | HuggingFace | Webhook | LiteLLM | Kubernetes

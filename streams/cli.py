@@ -64,10 +64,10 @@ app.add_typer(commands_app, name="commands")
 app.add_typer(silence_app, name="silence")
 app.add_typer(keys_app, name="keys")
 app.command("explain")(explain_id)
+app.command("execute")(execute)
 app.command("status")(status)
 app.command("pause-actions")(pause_actions)
 app.command("resume-actions")(resume_actions)
-app.command("execute")(execute)
 
 
 def main() -> None:

@@ -23,6 +23,7 @@ from schemas.executors import HuggingFace
 from schemas.topics import STAGES, Place
 from streams.alerting_checks import check_alerting, warn_of_alerting
 from streams.authority_checks import check_approvals, check_keys
+from streams.executor_checks import check_executors, check_reach
 from streams.receiver_checks import check_external, check_receivers
 from streams.typed_yaml import KeyPath, Report
 from streams.values import nearest
@@ -46,6 +47,7 @@ def check_meaning(config: Config, report: Report) -> None:
     check_keys(config, report)
     check_receivers(config, report)
     check_alerting(config, report)
+    check_executors(config, report)
     if report.has_error():
         return
     _same_everywhere(config, report)
@@ -60,6 +62,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _throttles(config, report)
     check_approvals(config, report)
     _hugging_face(config, report)
+    check_reach(config, report)
     check_external(config, report)
     warn_of_alerting(config, report)
 

@@ -213,6 +213,8 @@ def describe(kind: inspect.Type) -> str:
     if issubclass(sort := _sort(inner), Written):
         return sort.EXPECTED
     if isinstance(inner, inspect.StrType):
+        if inner.pattern:
+            return f"text that matches {inner.pattern}"
         return "text" if not inner.min_length else "text that is not empty"
     unit = (lambda bound: Seconds(bound).text) if sort is Seconds else str
     return " ".join(filter(None, (_NAMES[sort], _range(bounds, unit))))

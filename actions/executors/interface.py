@@ -17,7 +17,10 @@ Saved = Mapping[str, Any]  # plain JSON: it travels in a result's `before`
 
 
 class Plan(NamedTuple):
-    """What a command would change. `before`: how things are, to come back to; no change: they are so already."""
+    """What a command would change. `before`: how things are, to come back to; no change: they are so already.
+
+    Of a chain of commands all keys of all plans are kept, each as the first plan has it.
+    """
 
     before: Saved
     changes: tuple[str, ...]

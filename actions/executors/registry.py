@@ -8,6 +8,8 @@ from typing import Any, Final
 from actions.executors.dry_run import DryRunExecutor
 from actions.executors.huggingface import HuggingFaceExecutor
 from actions.executors.interface import Executor
+from actions.executors.kubernetes import KubernetesExecutor
+from actions.executors.litellm import LiteLLMExecutor
 from actions.executors.webhook import WebhookExecutor
 from schemas import executors as sections
 from schemas.config import Safety
@@ -18,6 +20,8 @@ KINDS: Final[Mapping[type[sections.Executor], Callable[[Any, Safety], Executor]]
     sections.DryRun: lambda _, __: DryRunExecutor(),
     sections.HuggingFace: lambda settings, safety: HuggingFaceExecutor(settings, safety.min_replicas),
     sections.Webhook: lambda settings, _: WebhookExecutor(settings),
+    sections.LiteLLM: lambda settings, _: LiteLLMExecutor(settings),
+    sections.Kubernetes: lambda settings, _: KubernetesExecutor(settings),
 }
 
 

@@ -141,6 +141,7 @@ MISTAKES = [
     ("kafka: {bootstrap_servers: 'a:1,b'}", "expected host:port"),
     ("kafka: {group: 5}", "kafka.group: expected text that is not empty, got 5 (put it in quotes)"),
     ("kafka: {group: ''}", "expected text that is not empty"),
+    ("executors: {k: {type: kubernetes, workloads: {a: b}}}", "expected text that matches ^[^/]+/(deployment|"),
     ("kafka: {checkpoint_every: 0}", "expected a duration (such as 30s or 1h30m) above 0s, got 0"),
     ("kafka: {security: {protocol: sasl_ssl}}", "did you mean 'SASL_SSL'?"),
     ("kafka: {security: {protocol: SASL_SSL, username: u}}", "kafka.security.password: is required"),

@@ -15,8 +15,15 @@ from actions.failure import Failure
 from schemas import executors as sections
 from schemas.outputs import Action, Command
 from schemas.section import Seconds, Secret
+from streams.simulator.hosting import Hosted
+from streams.simulator.hugging_face import CUT_AFTER, refusal
 from tests.actions.docket.commands import command
+from tests.doubles import kubernetes as cluster
+from tests.doubles import litellm as proxy
+from tests.doubles.server import Answer, Cut, Double
 from tests.doubles.webhook import SECRET, TOKEN, webhook_double
+from tests.hosted import LLAMA, account, order
+from tests.hosted import TOKEN as HF_TOKEN
 
 PATIENCE_S: Final = 20.0
 TIMEOUT: Final = Seconds(0.5)
@@ -35,6 +42,7 @@ class Rig(NamedTuple):
     writes: Callable[[], int]
     fail: Callable[[int | str], None]
     secrets: tuple[str, ...] = ()
+    tick: Callable[[], None] = lambda: None  # lets time pass where the double has a clock of its own
 
 
 Made = Callable[[], AbstractAsyncContextManager[Rig]]
@@ -58,7 +66,54 @@ async def webhook() -> AsyncIterator[Rig]:
         await executor.close()
 
 
-RIGS: Final[Mapping[type[sections.Executor], Made]] = {sections.DryRun: dry_run, sections.Webhook: webhook}
+@asynccontextmanager
+async def hugging_face() -> AsyncIterator[Rig]:
+    async with account(Hosted(LLAMA, 2.0, least=2, most=10, wanted=6)) as at:
+        kept = lambda: (at.double[LLAMA].least, at.double[LLAMA].most)  # noqa: E731
+        faults = {"cut": CUT_AFTER}
+        yield Rig(
+            at.executor, order(Action.THROTTLE, max_replicas=4), kept, lambda: sum(at.double.applied.values()),
+            lambda fault: at.double.faults.append(faults.get(str(fault)) or refusal(int(fault))), (HF_TOKEN,),
+            tick=lambda: setattr(at.clock, "now_s", at.clock.now_s + 5),
+        )  # fmt: skip
+
+
+@asynccontextmanager
+async def litellm() -> AsyncIterator[Rig]:
+    async with proxy.LiteLLMDouble() as double:
+        throttle = command(Action.THROTTLE, parameters={"max_requests_per_second": 5})
+        double.add("bert", "one", rpm=1000)
+        settings = sections.LiteLLM(url=double.url, key=Secret(proxy.KEY), models={throttle.endpoint: "bert"})
+        executor = executor_of(settings)
+        fail = failing(double, proxy.KEY)
+        yield Rig(executor, throttle, lambda: dict(double.rpm), lambda: len(double.changes), fail, (proxy.KEY,))
+        await executor.close()
+
+
+@asynccontextmanager
+async def kubernetes() -> AsyncIterator[Rig]:
+    async with cluster.KubernetesDouble(follows=True) as double:
+        throttle = command(Action.THROTTLE, parameters={"max_replicas": 4})
+        bert, workloads = double.add("deployment", "bert", 10), {throttle.endpoint: "llm/deployment/bert"}
+        settings = sections.Kubernetes(url=double.url, token=Secret(cluster.TOKEN), workloads=workloads)
+        executor = executor_of(settings)
+        fail = failing(double, cluster.TOKEN)
+        yield Rig(executor, throttle, lambda: bert.replicas, lambda: len(double.changes), fail, (cluster.TOKEN,))
+        await executor.close()
+
+
+def failing(double: Double, secret: str) -> Callable[[int | str], None]:
+    """Makes the next write go wrong; an answer says the secret back."""
+    return lambda fault: double.fail("PATCH", Answer(fault, secret) if isinstance(fault, int) else Cut(done=True))
+
+
+RIGS: Final[Mapping[type[sections.Executor], Made]] = {
+    sections.DryRun: dry_run,
+    sections.HuggingFace: hugging_face,
+    sections.Webhook: webhook,
+    sections.LiteLLM: litellm,
+    sections.Kubernetes: kubernetes,
+}
 
 
 @pytest.fixture(params=RIGS.values(), ids=[kind.__struct_config__.tag for kind in RIGS])
@@ -93,12 +148,13 @@ async def planned(rig: Rig) -> Plan:
 
 async def applied(rig: Rig, plan: Plan) -> None:
     """Apply until it is taken, as the loop outside does."""
-    await until(lambda: rig.executor.apply(rig.command, plan.before))
+    await until(rig, lambda: rig.executor.apply(rig.command, plan.before))
 
 
-async def until(attempt: Callable[[], Awaitable[Failure | None]]) -> None:
+async def until(rig: Rig, attempt: Callable[[], Awaitable[Failure | None]]) -> None:
     while (failure := await attempt()) is not None:
         assert failure.retryable, failure
+        rig.tick()
         await asyncio.sleep(min(failure.retry_after_s or 0.01, 0.01))
 
 
@@ -109,6 +165,7 @@ async def verified(rig: Rig, plan: Plan | None = None) -> Reading:
         if isinstance(reading, Reading) and reading.wrong is None:
             return reading
         assert isinstance(reading, Reading) or reading.retryable, reading
+        rig.tick()
         await asyncio.sleep(0.01)
 
 
@@ -151,11 +208,11 @@ def test_undo_comes_back_to_how_things_were(rig: Made) -> None:
         plan = await planned(rig)
         await applied(rig, plan)
         await verified(rig)
-        await until(lambda: rig.executor.undo(rig.command, plan.before))
+        await until(rig, lambda: rig.executor.undo(rig.command, plan.before))
         await verified(rig, plan)
         assert rig.state() == before
         writes = rig.writes()
-        await until(lambda: rig.executor.undo(rig.command, plan.before))
+        await until(rig, lambda: rig.executor.undo(rig.command, plan.before))
         assert (rig.state(), rig.writes()) == (before, writes)
 
     play(rig, scenario)

@@ -6,6 +6,10 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from http.server import HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -148,3 +152,37 @@ def test_requests_are_stamped_with_the_time() -> None:
         assert told["command"]["parameters"] == {"max_requests_per_second": 5}
 
     asyncio.run(scenario())
+
+
+def test_the_documented_receiver_works() -> None:
+    """The script in docs/executors.md applies, reads back and undoes, and refuses what it cannot check."""
+    page = (Path(__file__).parents[3] / "docs" / "executors.md").read_text("utf-8")
+    script = page.partition("```python\n")[2].partition("```")[0]
+    made: dict[str, Any] = {}
+    exec(compile(script, "docs/executors.md", "exec"), made)  # noqa: S102 -- our own page
+
+    quiet = type("Quiet", (made["Receiver"],), {"log_message": lambda *_: None})
+
+    async def scenario(url: str) -> None:
+        executor = WebhookExecutor(Webhook(url=Secret(url), secret=Secret("the secret")))
+        forger = WebhookExecutor(Webhook(url=Secret(url), secret=Secret("another")))
+        try:
+            assert isinstance(await forger.plan(GIVEN), Failure)
+            plan = await executor.plan(GIVEN)
+            assert isinstance(plan, Plan)
+            assert await executor.apply(GIVEN, plan.before) is None
+            assert await executor.read_back(GIVEN) == Reading({"limit": 5}, None)
+            assert await executor.undo(GIVEN, plan.before) is None
+            assert await executor.read_back(GIVEN, plan.before) == Reading({"limit": None}, None)
+        finally:
+            await executor.close()
+            await forger.close()
+
+    with HTTPServer(("127.0.0.1", 0), quiet) as server:
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            asyncio.run(scenario(f"http://127.0.0.1:{server.server_address[1]}/"))
+        finally:
+            server.shutdown()
+            thread.join()
