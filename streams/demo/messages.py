@@ -171,20 +171,27 @@ def _all_well(summary: Summary) -> str:
     )
 
 
-def paged(pages: Pages) -> str:
-    """`PagerDuty: 9 incidents, 9 triggers, 7 resolves`."""
-    return f"PagerDuty: {pages.incidents} incidents, {pages.triggers} triggers, {pages.resolves} resolves"
+def paged(summary: Summary) -> str:
+    """What PagerDuty was told of all incidents, and of those that persons had to decide."""
+    told = [_told(summary.pages)]
+    told += [f"{_told(one.pages)} of {one.rule}" for one in summary.outcomes if one.approved_by]
+    return f"PagerDuty: {'; '.join(told)}"
+
+
+def _told(pages: Pages) -> str:
+    """`9 incidents, 9 triggers, 5 resolves`."""
+    counted = pages._asdict().items()
+    return ", ".join(f"{count} {name if count != 1 else name[:-1]}" for name, count in counted)
 
 
 def _what_came(result: Result) -> str:
     if result.refusal is not None or result.state in {State.FAILED, State.REJECTED}:
         return f"{result.refusal or result.state}: {result.endpoint}: {result.reason}"
-    again = ", as before" if result.state is State.RESTORED else ""
-    return f"{result.executor} has read back {result.endpoint}: {_read_back(result.after)}{again}"
+    return f"{result.executor} has read back {result.endpoint}: {_read_back(result.after)}"
 
 
 def _read_back(after: Mapping[str, Any]) -> str:
-    """What an executor has read: `running, 4 of at most 4 replicas`, or whatever the other side says."""
+    """What an executor has read: `running, 4 replicas ready, at most 4`, or whatever the other side says."""
     if "scaling" in after:
-        return f"{after['state']}, {after['ready_replicas']} of at most {after['scaling']['maxReplica']} replicas"
+        return f"{after['state']}, {after['ready_replicas']} replicas ready, at most {after['scaling']['maxReplica']}"
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in after.items()) or "done"

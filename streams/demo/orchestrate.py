@@ -154,11 +154,12 @@ class Demo:
     async def _play(self, kafka: Kafka, tools: Tools) -> int:
         fleet = Fleet(self._profiles, self._options.seed, clock_us() - script.HISTORY_S * US)
         hand = StageHand(fleet, self._view, self._incidents, self.people)
-        hand.sent = await self._write_history(fleet, tools.publisher)
-        self.outside.host(fleet)
         port = free_port()
         self._write_config(kafka, port)
-        await self._start_the_others(tools.crew)
+        tools.crew.start(self._others())
+        hand.sent = await self._write_history(fleet, tools.publisher)
+        self.outside.host(fleet)
+        await tools.crew.until_ready(START_TIMEOUT_S)  # before the worker, so that its figures are its own
         worker = Worker(self._config, port)
         tools.crew.start([worker])
         backfill = await self._until_read(hand, tools, worker)
@@ -167,18 +168,14 @@ class Demo:
         await hand.go_on(tools, self._over(hand), self._options.seconds + GRACE_S)
         return await self._sum_up(kafka, backfill, began_ms)
 
-    async def _start_the_others(self, crew: Crew) -> None:
-        """Before the worker, so that its figures are its own."""
-        self._view.progress("starting those who carry out and tell")
+    def _others(self) -> list[Process]:
+        """Those who carry out, and who tell."""
         wanted = (("execute", "--executor", HUB), ("execute", "--executor", GATEWAY), ("alert",))
         ports = [free_port() for _ in wanted]
-        crew.start(
-            [
-                Process(self._config, port, *arguments, "--port", str(port))
-                for port, arguments in zip(ports, wanted, strict=True)
-            ]
-        )
-        await crew.until_ready(START_TIMEOUT_S)
+        return [
+            Process(self._config, port, *arguments, "--port", str(port))
+            for port, arguments in zip(ports, wanted, strict=True)
+        ]
 
     def _write_config(self, kafka: Kafka, port: int) -> None:
         section = {

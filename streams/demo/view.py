@@ -225,7 +225,7 @@ def _print_summary(console: Console, summary: Summary) -> None:
         shown.add_row(
             outcome.rule,
             outcome.subject,
-            "\n".join(outcome.actions) or "-",
+            "\n".join(action.removesuffix(f" {outcome.subject}") for action in outcome.actions) or "-",
             _seconds(outcome.seconds),
             _seconds(outcome.verified_s),
             "-" if saves is None else f"${saves:,.2f}/h",
@@ -238,7 +238,8 @@ def _print_summary(console: Console, summary: Summary) -> None:
         f"history: {backfill.events:,} events read in {backfill.seconds:.1f} s,"
         f" {backfill.events_per_s:,} events/s; episodes that nobody scripted: {summary.others}"
     )
-    console.print(f"{paged(summary.pages)}; billed for replicas started meanwhile: {usd(summary.billed_usd)}")
+    console.print(paged(summary))
+    console.print(f"billed for replicas that were started meanwhile: {usd(summary.billed_usd)}")
     console.print(summed_up(summary).text)
 
 
