@@ -117,7 +117,7 @@ def _terminable() -> Iterator[None]:
 
 
 class Demo:
-    """One run on one broker. What it told the outside, and what that was told, is there afterwards."""
+    """One run on one broker. Who signed, who was asked, and what the outside was told can be seen afterwards."""
 
     def __init__(self, options: DemoOptions, view: View, folder: Path) -> None:
         self._options = options
