@@ -63,7 +63,7 @@ def refused(order: Order, at_us: int, config: Config) -> tuple[Refusal, str] | N
 def _is_time(text: str) -> bool:
     try:
         from_rfc3339(text)
-    except (ValueError, TypeError):  # no time, or one without an offset
+    except ValueError:
         return False
     return True
 

@@ -86,6 +86,18 @@ def test_operators_whose_keys_cannot_be_read_do_not_open_the_door() -> None:
     assert silences.hear(order(), START_US) is Refusal.NOT_ALLOWED
 
 
+@pytest.mark.parametrize("until", ["tomorrow", "2026-11-27T12:00:00", "2026-11-27T12:00:00+99:99"])
+def test_a_silence_until_no_time_is_refused_and_ends_nothing(until: str) -> None:
+    """It lies in a log that is read anew at each start: whoever stumbles over it does so each time."""
+    assert Silences({}).hear(order(until=until), START_US) is Refusal.UNREADABLE
+
+
+@pytest.mark.parametrize("expression", ["a{99999999999}", "(" * 5000 + ")" * 5000])
+def test_an_expression_that_is_too_much_is_refused_and_ends_nothing(expression: str) -> None:
+    """Python raises other errors at them than at what is merely wrong."""
+    assert Silences({}).hear(order(matchers=(f"rule=~{expression}",)), START_US) is Refusal.UNREADABLE
+
+
 @pytest.mark.parametrize("matchers", [(), ("nonsense",), ('rule=~"("',)])
 def test_a_silence_of_everything_or_of_nothing_is_refused(matchers: tuple[str, ...]) -> None:
     """One without matchers would be the end of all alerts."""
