@@ -104,6 +104,8 @@ async def played(story: Story, **how: Any) -> World:
         assert process.settled(), "settled, and yet read again"
         assert world.last_braked_s <= story.over_s + SLACK_S + world.away_s, "in force for too long"
         begun = [one.before["scaling"] for one in world.results if one.state is State.APPLYING]
+        told = [world.states(each.command.id) for each in story.script]
+        assert all(len(set(states)) == len(states) for states in told), "said twice, though it is in the log"
         assert all((one["minReplica"], one["maxReplica"]) == (2, 10) for one in begun), "the way back leads elsewhere"
         return world
 
