@@ -26,7 +26,7 @@ from schemas.signatures import PrivateKey
 from schemas.topics import APPROVALS, COMMANDS, RESULTS
 from schemas.units import rfc3339
 from streams import broker
-from tests.chaos import logs
+from streams.topics import PARTITIONS
 from tests.chaos.load import Message
 
 PERSONS: Final = ("alice", "bob")
@@ -140,13 +140,12 @@ class People:
 
     async def _talk(self, stopped: asyncio.Event) -> None:
         kafka = self._config.kafka
-        count = (await logs.partitions(self._config))[COMMANDS]
         consumer = broker.new_consumer(kafka, auto_offset_reset="earliest")
         producer = broker.new_producer(kafka, acks="all", enable_idempotence=True)
         try:
             await consumer.start()
             await producer.start()
-            consumer.assign([TopicPartition(kafka.topic_prefix + COMMANDS, n) for n in range(count)])
+            consumer.assign([TopicPartition(kafka.topic_prefix + COMMANDS, n) for n in range(PARTITIONS)])
             await asyncio.gather(self._answer(consumer, producer, stopped), self._pause(producer, stopped))
         finally:
             for client in (consumer, producer):
