@@ -23,9 +23,10 @@ from tests.actions.docket.commands import KEY, NAME, START_US
 from tests.hosted import LLAMA, Account
 
 SOON_S: Final = 1.0  # until a process is there again
+AGAIN_S: Final = 3.0  # after which what is doubled comes once more
 MOST_LIVES: Final = 100
 LEAST, MOST, REPLICAS = 2, 10, 6
-UPDATE_S: Final = 4.0
+UPDATE_S: Final = 1.0
 
 
 class Killed(BaseException):
@@ -50,12 +51,15 @@ class World:
     """What outlives a process. `dies_after`: whether it dies after so many effects, counted from the very first.
 
     `is_lazy`: what was told is in the log only when somebody waits for that; a death takes what is not.
+    `is_doubled`: all that is written is there again later: commands as by a worker that was killed, results as by an
+    executor that woke up.
     """
 
     account: Account
     script: Sequence[Written]
     dies_after: Callable[[int], bool] = lambda _: False
     is_lazy: bool = False
+    is_doubled: bool = False
     away_s: float = SOON_S
     results: list[Result] = field(default_factory=list)
     committed: int = 0
@@ -66,6 +70,8 @@ class World:
     def __post_init__(self) -> None:
         self.account.double.arrives = self._request
         self.is_dying = False
+        again = [one._replace(at_s=one.at_s + AGAIN_S) for one in self.script] if self.is_doubled else []
+        self.log = sorted([*self.script, *again], key=lambda one: one.at_s)
 
     @property
     def now_us(self) -> int:
@@ -76,9 +82,13 @@ class World:
         """What the provider has carried out, and how often."""
         return self.account.double.applied
 
-    def log(self) -> list[Written]:
-        """The commands that have been written by now."""
-        return [one for one in self.script if one.at_s <= self.account.clock.now_s]
+    def told(self) -> list[Result]:
+        """The results as they lie in their log."""
+        return self.results * 2 if self.is_doubled else self.results
+
+    def written(self) -> list[Written]:
+        """The commands that are in their log by now."""
+        return [one for one in self.log if one.at_s <= self.account.clock.now_s]
 
     def effect(self) -> None:
         """One more; maybe the last of this process."""
@@ -115,7 +125,7 @@ class Process:
     def __init__(self, world: World) -> None:
         self._world, self._executor = world, world.account.executor
         past = Past(NAME)
-        for result in world.results:
+        for result in world.told():
             past.add(result)
         self._docket = Docket(_office(world.account.url), past)
         self._docket.begin(world.committed)
@@ -142,10 +152,10 @@ class Process:
 
     def settled(self) -> bool:
         """Whether nothing is in force, and nothing would have to be read again."""
-        return not self._docket.in_force() and self._docket.committable() == len(self._world.script)
+        return not self._docket.in_force() and self._docket.committable() == len(self._world.log)
 
     def _read(self) -> None:
-        log = self._world.log()
+        log = self._world.written()
         for offset in range(self._read_to, len(log)):
             logged_us = START_US + round(log[offset].at_s * US)
             heard = self._docket.read(Entry(log[offset].command, offset), logged_us, self._world.now_us)
@@ -199,9 +209,9 @@ class Process:
 
     def _due_s(self, turns: Sequence[Turn]) -> float:
         """When there is something to do again."""
-        now_s, script = self._world.account.clock.now_s, self._world.script
+        now_s, log = self._world.account.clock.now_s, self._world.log
         due = [(turn.again_us - START_US) / US for turn in turns if turn.again_us is not None]
-        due += [one.at_s for one in script if one.at_s > now_s]
+        due += [one.at_s for one in log if one.at_s > now_s]
         return max(min(due, default=float("inf")), now_s)
 
 

@@ -21,8 +21,8 @@ from tests.hosted import LLAMA, account
 END_S: Final = 5 * LIFETIME_S
 LATE_S: Final = 2 * LIFETIME_S  # until somebody notices that there is no process any more
 SLACK_S: Final = 30.0  # the grace of the dead man's switch, and an update that is under way
-EVERY: Final = (7, 11)
-WAIT_S: Final = 60.0
+EVERY: Final = (5, 8)
+WAIT_S: Final = 180.0
 
 
 class Story(NamedTuple):
@@ -89,7 +89,7 @@ def loosened() -> Story:
 def taken_back_at_once() -> Story:
     """While the provider still carries it out."""
     first = throttle(0)
-    return Story((first, back(2, first)), 2)
+    return Story((first, back(0.5, first)), 0.5)
 
 
 STORIES: Final = (throttled, shut_down, tightened, renewed_and_left, left, loosened, taken_back_at_once)
@@ -140,6 +140,12 @@ def test_killed_after_any_effect_and_started_again(story: Callable[[], Story]) -
 def test_killed_with_all_that_was_not_acknowledged(story: Callable[[], Story]) -> None:
     """What was told and did not reach the log is told again; nothing is touched of which nothing is written."""
     play(story, is_lazy=True)
+
+
+@pytest.mark.parametrize("story", [throttled, tightened])
+def test_killed_while_everything_is_written_twice(story: Callable[[], Story]) -> None:
+    """Commands and results that come again, late ones too, change nothing."""
+    play(story, is_doubled=True)
 
 
 @pytest.mark.parametrize("story", [shut_down, loosened])
