@@ -231,7 +231,7 @@ def test_what_is_printed_into_a_closed_pipe_is_dropped_in_silence(tmp_path: Path
     [
         (
             "executors: {gate: {type: dry_run}}",
-            "no executor 'gte' in the configuration; did you mean 'gate'?; it has: gate",
+            "no executor 'gte' among gate; did you mean 'gate'?",
         ),
         ("executors: {gte: {type: dry_run}}", "signing.trusted is empty, so every command would be refused"),
     ],
