@@ -122,8 +122,9 @@ class Campaign:
     async def _play(self, scene: Scene, people: People) -> Report:
         await declare(scene.config)
         writer, over = Writer(scene.config, self.plan.seed, self.plan.minutes), asyncio.Event()
+        silent = asyncio.Event()
         helpers = [asyncio.create_task(scene.crew.supervise()), asyncio.create_task(scene.watch.run())]
-        writing = [asyncio.create_task(load.run(over)) for load in (writer, people)]
+        writing, speaking = asyncio.create_task(writer.run(over)), asyncio.create_task(people.run(silent))
         self._begun = time.monotonic()
         schedule = draw(self.plan.seed, self.plan.minutes * 60, self.plan.goals)
         try:
@@ -133,13 +134,16 @@ class Campaign:
                     task.result()  # raises: none of them ends by itself
             await self._wait_for(self.plan.minutes * 60)
             over.set()
-            await asyncio.gather(*writing)
+            await writing
             self._say("quiet: no more faults, no more load")
+            await self._is_drained(scene)  # so that everything is answered that was asked
+            silent.set()
+            await speaking
             verdict, failures = await self._settle(scene)
         finally:
-            for task in (*helpers, *writing):
+            for task in (*helpers, writing, speaking):
                 task.cancel()
-            await asyncio.gather(*helpers, *writing, return_exceptions=True)
+            await asyncio.gather(*helpers, writing, speaking, return_exceptions=True)
         return self._report(scene, (writer, people), verdict, failures)
 
     async def _follow(self, scene: Scene, track: Iterable[Planned]) -> None:
