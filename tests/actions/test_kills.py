@@ -92,7 +92,7 @@ def taken_back_at_once() -> Story:
     return Story((first, back(0.5, first)), 0.5)
 
 
-STORIES: Final = (throttled, shut_down, tightened, renewed_and_left, left, loosened, taken_back_at_once)
+STORIES: Final = (throttled, tightened, renewed_and_left, left, loosened, taken_back_at_once)
 
 
 async def played(story: Story, **how: Any) -> World:

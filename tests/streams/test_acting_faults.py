@@ -19,11 +19,12 @@ from streams.topics import declare
 from tests.actions.alerting.alerts import alert, over
 from tests.actions.docket.commands import KEY, command
 from tests.doubles.webhook import SECRET, webhook_double
-from tests.running import TIDEGATE, WAIT_S, Job, Program, Starter
+from tests.running import TIDEGATE, WAIT_S, Job, Starter
 from tests.streams.alert.test_live import tell
 from tests.streams.execute.test_execute import Bench, back, states, throttle
 
 LASTS_S = 9
+BEGUN = [State.APPLYING, State.APPLIED, State.VERIFIED]
 CONFIG = """
 kafka: {{bootstrap_servers: "{address}", topic_prefix: "{prefix}", session_timeout: 2s, checkpoint_every: 1s}}
 http: {{port: 0}}
@@ -35,22 +36,16 @@ alerting: {{route: {{receiver: pager, group_interval: 0s}}}}
 
 
 class Act:
-    """Two executors of which one has the only partition of commands, and one that delivers alerts."""
+    """An executor and alerting in processes of their own, and what they talk to."""
 
     def __init__(self, table: Bench, pager: PagerDuty, start: Starter) -> None:
         self.table, self.pager, self.double = table, pager, table.double
-        self._executors = [table.execute(), table.execute()]
+        self.executor = table.execute()
         self.alerting = start(*TIDEGATE, "alert", "--config", str(table.job.file))
 
     async def ready(self) -> None:
-        for executor in self._executors:
-            await executor.until("assigned")
+        await self.executor.until("assigned")
         await self.alerting.until('"delivering"')
-
-    def split(self) -> tuple[Program, Program]:
-        """Who carries out, and who does not."""
-        first, second = self._executors
-        return (first, second) if '"told"' in first.log.read_text() else (second, first)
 
     async def tell(self, *lines: Alert) -> None:
         await tell(self.table.job, ALERTS, *lines)
@@ -84,7 +79,7 @@ def test_nothing_is_lost_or_done_twice_when_an_executor_sleeps_and_the_broker_di
 
 
 async def play(act: Act, kafka: LocalKafka) -> None:
-    table, double, (firing,) = act.table, act.double, [alert("e")]
+    table, double, firing = act.table, act.double, alert("e")
     await act.ready()
     ends = rfc3339(wall_clock_us() + LASTS_S * US)
     left, kept = throttle("acme/left", expires_at=ends), throttle("acme/kept", expires_at=ends)
@@ -93,31 +88,30 @@ async def play(act: Act, kafka: LocalKafka) -> None:
     await table.until((left.id, State.VERIFIED), (kept.id, State.VERIFIED))
     await act.until(lambda: len(act.pager.incidents) == 1)
 
-    sleeper, awake = act.split()
-    sleeper.process.send_signal(signal.SIGSTOP)
-    await table.write(renewed := again(kept))
-    await table.until((renewed.id, State.VERIFIED))
-    kafka.kill()
-    await act.until(lambda: double.level("acme/left") is None)
-    kafka.start()
-    await table.until((left.id, State.RESTORED))
-    await act.tell(over("e"))
-    await act.until(lambda: act.pager.incidents[0].status == "resolved")
+    act.executor.process.send_signal(signal.SIGSTOP)
+    async with table.executing():
+        await table.write(renewed := again(kept))
+        await table.until((renewed.id, State.VERIFIED))
+        await asyncio.to_thread(kafka.kill)
+        await act.until(lambda: double.level("acme/left") is None)
+        await asyncio.to_thread(kafka.start)
+        await table.until((left.id, State.RESTORED))
+        await act.tell(over("e"))
+        await act.until(lambda: act.pager.incidents[0].status == "resolved")
 
-    sleeper.process.send_signal(signal.SIGCONT)
-    await sleeper.until("assigned", times=sleeper.log.read_text().count('"assigned"') + 1)
-    assert double.levels == {"acme/left": None, "acme/kept": 5}
-    await table.write(restore := back(renewed))
-    results = await table.until((restore.id, State.VERIFIED))
+        act.executor.process.send_signal(signal.SIGCONT)
+        await act.executor.until('"assigned"', times=2)
+        assert double.levels == {"acme/left": None, "acme/kept": 5}
+        await table.write(restore := back(renewed))
+        results = await table.until((restore.id, State.VERIFIED))
+        assert act.executor.signalled(signal.SIGTERM) == 0, act.executor.log.read_text()
+    assert act.alerting.signalled(signal.SIGTERM) == 0, act.alerting.log.read_text()
     assert double.levels == {"acme/left": None, "acme/kept": None}
     assert set(double.done.values()) == set(double.asked.values()) == {1}
-    assert states(results, left.id) == [
-        State.APPLYING, State.APPLIED, State.VERIFIED, State.EXPIRED, State.RESTORED,
-    ]  # fmt: skip
+    assert states(results, left.id) == [*BEGUN, State.EXPIRED, State.RESTORED]
+    assert states(results, kept.id) == BEGUN, "the sleeper has said that it ended"
     assert [event["event_action"] for event in act.pager.incidents[0].log] == ["trigger", "resolve"]
     assert len(act.pager.incidents) == 1
-    for program in (sleeper, awake, act.alerting):
-        assert program.signalled(signal.SIGTERM) == 0, program.log.read_text()
 
 
 def again(brake: Command) -> Command:
