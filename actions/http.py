@@ -19,6 +19,7 @@ T = TypeVar("T")
 
 QUOTED: Final = 200  # characters of an answer that a reason quotes
 MOST_RETRY_AFTER_S: Final = 3600.0
+NOT_REACHED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 RETRYABLE: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -72,9 +73,12 @@ class Client:
                     method, self._base + path, headers=dict(body.headers), params=body.params,
                     **_content(body),
                 )  # fmt: skip
+        except NOT_REACHED as error:
+            reason = f"{asked}: {type(error).__name__} {error}".rstrip()
+            return Failure(self._without_secrets(reason, body), retryable=True, nothing_done=True)
         except (httpx.TimeoutException, TimeoutError):
             return Failure(f"{asked}: no answer in time", retryable=True)
-        except httpx.TransportError as error:  # refused, reset, cut off: it may or may not have been done
+        except httpx.TransportError as error:  # reset, cut off: it may or may not have been done
             reason = f"{asked}: {type(error).__name__} {error}".rstrip()
             return Failure(self._without_secrets(reason, body), retryable=True)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol):
@@ -90,7 +94,9 @@ class Client:
         retryable = answer.is_server_error or answer.status_code in RETRYABLE
         said = " ".join(self._without_secrets(answer.text, body).split())[:QUOTED]  # in this order: no half of a secret
         reason = f"{asked}: {answer.status_code} {said}".rstrip()
-        return Failure(reason, retryable, retry_after_s(answer.headers) if retryable else None, answer.status_code)
+        asks_for_s = retry_after_s(answer.headers) if retryable else None
+        said_no = answer.is_client_error or answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
+        return Failure(reason, retryable, asks_for_s, answer.status_code, said_no)
 
     def _without_secrets(self, text: str, body: Body) -> str:
         for secret in (*self._site.secrets, *body.secrets):

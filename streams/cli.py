@@ -18,7 +18,6 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, Final
 
-import structlog
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
@@ -29,6 +28,7 @@ from schemas.config import Config
 from schemas.outputs import Command, Finding
 from schemas.topics import BILLING, REQUESTS, SCALING
 from streams import configuration, logs, narration, overshoot_report
+from streams.alert.command import alert
 from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
 from streams.execute.command import execute
@@ -38,7 +38,7 @@ from streams.operate.commands import commands_app
 from streams.operate.keys import keys_app
 from streams.operate.silences import silence_app
 from streams.operate.verbs import pause_actions, resume_actions, status
-from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default
+from streams.options import ConfigFile, Output, OutputForm, config_path, load_or_default, reloaded
 from streams.replay import Replay
 from streams.replay_report import Printer, warn_of_disorder, warn_of_ignored
 from streams.rule_tests.command import test_app
@@ -59,6 +59,7 @@ topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(test_app, name="test")
+app.command("alert")(alert)
 app.add_typer(commands_app, name="commands")
 app.add_typer(silence_app, name="silence")
 app.add_typer(keys_app, name="keys")
@@ -124,7 +125,7 @@ def run(config: ConfigFile = None) -> None:
     logs.configure()
     path = config_path(config)
     loaded = configuration.load(path, SETTINGS, os.environ)
-    sys.exit(run_worker(loaded, build_stage, reload=lambda: _reloaded(path)))
+    sys.exit(run_worker(loaded, build_stage, reload=lambda: reloaded(path)))
 
 
 @app.command()
@@ -219,17 +220,6 @@ def _summary(config: Config) -> str:
     own = "".join(f", {count} in {mode}" for mode, count in sorted(others.items()))
     counts = f"endpoints: {len(config.endpoints)}{own}; budgets: {len(config.budgets)}; rules: {len(config.rules)}"
     return f"version {config.version}; mode: {config.mode}; {counts}"
-
-
-def _reloaded(path: Path) -> Config | None:
-    """The configuration read again; None, and every problem in the log, if it is bad."""
-    loaded, problems = configuration.read(path, SETTINGS, os.environ)
-    log = structlog.get_logger("tidegate.config")
-    for problem in problems:
-        log.warning("configuration", problem=str(problem))
-    if loaded is None:
-        log.error("configuration kept: the new one has errors", file=str(path))
-    return loaded
 
 
 def _replay(config: Config, files: dict[str, str], printer: Printer, *, strict: bool) -> int:

@@ -21,6 +21,7 @@ from detectors import RULES
 from schemas.config import Config, Mode, Schedule, Security
 from schemas.executors import HuggingFace
 from schemas.topics import STAGES, Place
+from streams.alerting_checks import check_alerting, warn_of_alerting
 from streams.authority_checks import check_approvals, check_keys
 from streams.executor_checks import check_executors, check_reach
 from streams.receiver_checks import check_external, check_receivers
@@ -46,6 +47,7 @@ def check_meaning(config: Config, report: Report) -> None:
     check_keys(config, report)
     check_receivers(config, report)
     check_executors(config, report)
+    check_alerting(config, report)
     if report.has_error():
         return
     _same_everywhere(config, report)
@@ -62,8 +64,7 @@ def check_meaning(config: Config, report: Report) -> None:
     _hugging_face(config, report)
     check_reach(config, report)
     check_external(config, report)
-    if config.receivers:
-        report.warning(("receivers",), "alerts are written to alerts.v1; no receiver delivers them yet")
+    warn_of_alerting(config, report)
 
 
 def _servers(config: Config, report: Report) -> None:

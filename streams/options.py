@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
+import structlog
 import typer
 
 from detectors import SETTINGS
@@ -45,6 +46,17 @@ OutputForm = Annotated[
 
 def config_path(config: Path | None) -> Path:
     return Path(DEFAULT_CONFIG) if config is None else config
+
+
+def reloaded(path: Path) -> Config | None:
+    """The configuration read again; None, and every problem in the log, if it is bad."""
+    loaded, problems = configuration.read(path, SETTINGS, os.environ)
+    log = structlog.get_logger("tidegate.config")
+    for problem in problems:
+        log.warning("configuration", problem=str(problem))
+    if loaded is None:
+        log.error("configuration kept: the new one has errors", file=str(path))
+    return loaded
 
 
 def load_or_default(config: Path | None) -> Config:

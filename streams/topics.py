@@ -55,6 +55,7 @@ def needed(config: Config, partitions: int = PARTITIONS) -> list[Topic]:
     wanted.append(Topic(topics.COMMANDS, partitions, _for_ever()))
     wanted += [Topic(name, 1, _for_ever()) for name in (topics.RESULTS, topics.APPROVALS)]
     wanted += [Topic(name + topics.STATE, many.get(name, 1), COMPACTED) for name in STAGES]
+    wanted.append(Topic(topics.ALERTS + topics.STATE, 1, COMPACTED))  # of `tidegate alert`: who was told what
     wanted += [Topic(name + topics.DEAD_LETTERS, 1, _dead_letter_settings()) for name in STAGES]
     return [topic._replace(name=config.kafka.topic_prefix + topic.name) for topic in wanted]
 

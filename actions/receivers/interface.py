@@ -10,13 +10,17 @@ from schemas.outputs import Alert, Result, Severity, Timestamp
 
 
 class Fired(NamedTuple):
-    """One episode as its receivers see it. `labels` are what is routed and grouped by; `starts_at` of the episode."""
+    """One episode as its receivers see it. `labels` are what is routed and grouped by; `starts_at` of the episode.
+
+    What is no news was told before, and is there for receivers that show a whole group.
+    """
 
     alert: Alert  # the newest of it
     labels: Mapping[str, str]
     starts_at: Timestamp
     ends_at: Timestamp | None  # None: it fires
     severity: Severity  # the highest so far
+    is_news: bool = True
 
 
 class Notification(NamedTuple):

@@ -53,13 +53,13 @@ class PagerDuty:
         One event that is refused for good keeps no other from being told; it is the failure of them all in the end.
         """
         told = self._begun(notification.group_key)
-        for fired in notification.alerts:
+        for fired in filter(lambda fired: fired.is_news, notification.alerts):  # an incident needs no reminder
             for event in self._events(fired, notification.external_url):
                 mark = (fired.alert.id, event["event_action"])
                 if mark not in told:
                     failure = await self._send(ENQUEUE, event)
                     if failure is not None and failure.retryable:
-                        return failure
+                        return failure._replace(nothing_done=failure.nothing_done and not told)
                     told[mark] = failure
         del self._unfinished[notification.group_key]
         return next((failure for failure in told.values() if failure is not None), None)

@@ -4,14 +4,14 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from schemas.orders import Verb
 from schemas.units import rfc3339
+from streams.alerting_checks import wrong_matcher
 from streams.errors import UsageError
 from streams.narration import as_json
 from streams.operate.options import As, KeyFile, Why, end_of, now_us, prepared
@@ -20,8 +20,6 @@ from streams.options import ConfigFile, Output, OutputForm
 if TYPE_CHECKING:
     from streams.operate.present import Present
     from streams.operate.saying import Target
-
-MATCHER: Final = re.compile(r"\s*[A-Za-z_]\w*\s*(=~|!~|!=|=).*", re.DOTALL)
 
 silence_app = typer.Typer(help="Alerts that are not to be sent for a while.", no_args_is_help=True)
 
@@ -46,8 +44,8 @@ def add(  # noqa: PLR0913, PLR0917 -- one for each option, as typer has it
     from streams.operate.saying import Target, Wish, say
 
     for matcher in matchers:
-        if not MATCHER.fullmatch(matcher):
-            raise UsageError(f'silence add: expected a matcher such as rule="latency", got {matcher!r}')
+        if (wrong := wrong_matcher(matcher)) is not None:
+            raise UsageError(f"silence add: {wrong}")
     begin_us = now_us()
     fields = {"matchers": tuple(matchers), "until": end_of(lasting, "--for", begin_us)}
 

@@ -242,7 +242,7 @@ DOUBTS = [
         "endpoints: {a: {region: x, legal: [y]}}",
         "endpoints.a.region: 'x' is not among the regions that are legal for it",
     ),
-    ("receivers: {slack: {}}", "receivers: alerts are written to alerts.v1; no receiver delivers them yet"),
+    ("alerting: {external_url: 'http://x'}", "alerting: there is nobody to tell"),
     (
         "endpoints: {a: {}}\nbudgets: {b: {daily_usd: 1, endpoints: [a]}}",
         "endpoints.a: has no price_usd_per_hour",

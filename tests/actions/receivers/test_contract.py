@@ -75,6 +75,7 @@ def test_a_failure_says_whether_to_try_again_and_no_secret(kind: Kind) -> None:
                 assert failure is not None
                 assert (fault, failure.retryable) == (fault, fault in RETRYABLE)
                 assert failure.retry_after_s == (7 if fault.status == 429 else None)
+                assert failure.nothing_done is (fault.status == 503 or 400 <= (fault.status or 0) < 500)
                 assert failure.reason.startswith("pager: POST")
                 assert not [secret for secret in kind.secrets if secret[:10] in f"{failure!r} {receiver!r}"]
 
@@ -93,6 +94,7 @@ def test_nobody_there_is_a_failure_to_try_again(kind: Kind) -> None:
         await receiver.close()
         assert failure is not None
         assert failure.retryable
+        assert failure.nothing_done
         assert not [secret for secret in kind.secrets if secret in failure.reason]
 
     asyncio.run(asyncio.wait_for(scenario(), 20 * TIMEOUT))
@@ -108,6 +110,7 @@ def test_what_arrived_though_the_answer_was_lost_is_told_again_without_harm(kind
             first, second = await told(receiver, notification(fired()), notification(fired()))
             assert first is not None
             assert first.retryable
+            assert not first.nothing_done
             assert second is None
             assert len(kind.state(double)) == 1
 

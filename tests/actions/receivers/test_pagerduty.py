@@ -51,6 +51,31 @@ def test_an_episode_is_one_incident_from_its_trigger_to_its_resolve() -> None:
     asyncio.run(scenario())
 
 
+def test_what_is_no_news_is_not_triggered_again() -> None:
+    """Another of its group is news; this incident is open already, and its log is for what happens to it."""
+
+    async def scenario() -> None:
+        async with account() as (double, receiver):
+            known, news = fired()._replace(is_news=False), fired("latency")
+            assert await receiver.notify(notification(known, news)) is None
+            assert [incident.dedup_key for incident in double.incidents] == [news.alert.dedup_key]
+
+    asyncio.run(scenario())
+
+
+def test_what_was_told_in_part_may_have_been_done() -> None:
+    """Whoever clears up after a failure must not believe that nothing arrived."""
+
+    async def scenario() -> None:
+        async with account() as (double, receiver):
+            double.faults += [Fault(200, is_done=True), Fault(503)]
+            failure = await receiver.notify(notification(fired(), fired("latency")))
+            assert failure is not None
+            assert (failure.retryable, failure.nothing_done) == (True, False)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("acknowledge", [True, False])
 def test_a_brake_acknowledges_only_where_that_is_wanted(*, acknowledge: bool) -> None:
     """After its trigger, so that somebody hears of it; as long as no brake is on nothing is acknowledged."""

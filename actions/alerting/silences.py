@@ -1,0 +1,93 @@
+"""Silences, from the orders of operators: what matches one is not told while it lasts.
+
+An order counts if its id is that of its content and, where the configuration names `operators`, if its signature is
+theirs. An order that lies in the log twice counts once, also after it was taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from actions.alerting.matchers import BadMatcher, Matcher, match_all, parse_all
+from schemas.config import Operator
+from schemas.orders import Order, Verb, seal
+from schemas.outputs import Id, Refusal
+from schemas.signatures import BadKey, PublicKey, refused
+from schemas.units import from_rfc3339
+
+
+class Silence(NamedTuple):
+    """An order that is heard; `until_us` None: until it is taken back."""
+
+    order: Order
+    matchers: tuple[Matcher, ...]
+    until_us: int | None
+
+    def is_over(self, now_us: int) -> bool:
+        return self.until_us is not None and self.until_us <= now_us
+
+
+class Silences:
+    """Those that last. Feed it the orders in their log's order."""
+
+    def __init__(self, operators: Mapping[str, Operator]) -> None:
+        self._is_open, self._keys = not operators, _keys(operators)
+        self._silences: dict[Id, Silence] = {}
+        self._taken_back: set[Id] = set()
+
+    def hear(self, order: Order, now_us: int) -> Refusal | None:
+        """Take an order; why it does not count. Of other verbs nothing is said."""
+        self._silences = {id_: one for id_, one in self._silences.items() if not one.is_over(now_us)}
+        if order.verb not in {Verb.SILENCE, Verb.UNSILENCE}:
+            return None
+        why_not = self._refused(order)
+        if why_not is not None:
+            return why_not
+        if order.verb is Verb.UNSILENCE:
+            return self._take_back(order)
+        if order.id not in self._taken_back:
+            return self._add(order)
+        return None
+
+    def is_silenced(self, labels: Mapping[str, str], now_us: int) -> bool:
+        lasting = (one for one in self._silences.values() if not one.is_over(now_us))
+        return any(match_all(one.matchers, labels) for one in lasting)
+
+    def _refused(self, order: Order) -> Refusal | None:
+        if seal(order).id != order.id:
+            return Refusal.UNREADABLE
+        if self._is_open:
+            return None
+        if order.who not in self._keys:
+            return Refusal.NOT_ALLOWED
+        return refused(order, [self._keys[order.who]])
+
+    def _add(self, order: Order) -> Refusal | None:
+        try:
+            matchers = parse_all(order.matchers)
+            until_us = None if order.until is None else from_rfc3339(order.until)
+        except (BadMatcher, ValueError):
+            return Refusal.UNREADABLE
+        if not matchers:  # it would silence everything, which nobody means
+            return Refusal.UNREADABLE
+        self._silences[order.id] = Silence(order, matchers, until_us)
+        return None
+
+    def _take_back(self, order: Order) -> Refusal | None:
+        if order.silence_id is None:
+            return Refusal.UNREADABLE
+        self._taken_back.add(order.silence_id)
+        self._silences.pop(order.silence_id, None)
+        return None
+
+
+def _keys(operators: Mapping[str, Operator]) -> dict[str, PublicKey]:
+    """Of those whose key can be read: of others `tidegate check` tells, and nobody's word counts by them."""
+    found: dict[str, PublicKey] = {}
+    for name, operator in operators.items():
+        try:
+            found[name] = PublicKey.parse(operator.public_key)
+        except BadKey:
+            continue
+    return found

@@ -1,0 +1,83 @@
+"""Which process delivers: the one that the consumer group gives the only partition of `alerts.v1`. Others stand by.
+
+The group's own consumer reads nothing. It says who may read and send, and its committed offset serves lag tools.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+from aiokafka import ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+
+from schemas.config import Kafka
+from schemas.topics import ALERTS
+from streams import broker
+
+GROUP: Final = ".alert"  # suffix of `kafka.group`
+POLL_MS: Final = 500
+DOUBT_SHARE: Final = 0.5  # of the session time-out may pass without a beat before the lease is in doubt
+
+
+class Lease(ConsumerRebalanceListener):
+    """`held` while this process is the one; `lost` otherwise."""
+
+    def __init__(self, kafka: Kafka) -> None:
+        self.held, self.lost = asyncio.Event(), asyncio.Event()
+        self.lost.set()
+        self._kafka, self._tp = kafka, TopicPartition(kafka.topic_prefix + ALERTS, 0)
+        self._consumer: Any = None
+        self._beat_s = time.monotonic()
+
+    async def start(self) -> None:
+        """Join the group."""
+        session_ms = int(self._kafka.session_timeout * 1000)
+        self._consumer = broker.new_consumer(
+            self._kafka, group_id=self._kafka.group + GROUP, enable_auto_commit=False, auto_offset_reset="earliest",
+            session_timeout_ms=session_ms, heartbeat_interval_ms=session_ms // 5,
+        )  # fmt: skip
+        self._consumer.subscribe([self._tp.topic], listener=self)
+        await self._consumer.start()
+
+    async def keep(self) -> None:
+        """What a member of a group has to do all the time."""
+        while True:
+            await self._consumer.getmany(timeout_ms=POLL_MS)
+            self._beat_s = time.monotonic()
+
+    async def sure(self) -> None:
+        """Returns when the lease is not in doubt: after a stop of this process the group may have another by now."""
+        if self.idle_s > self._kafka.session_timeout * DOUBT_SHARE:
+            await asyncio.sleep(self._kafka.session_timeout / 2)  # two heartbeats, and time to hear of the answer
+
+    async def commit(self, offset: int) -> None:
+        """For lag tools: nothing reads it, so that it fails is no harm."""
+        if self.held.is_set():
+            try:
+                await self._consumer.commit({self._tp: offset})
+            except KafkaError:
+                return
+
+    @property
+    def idle_s(self) -> float:
+        """Since the last sign that the loop runs."""
+        return time.monotonic() - self._beat_s
+
+    async def stop(self) -> None:
+        """Leave the group, so that another need not wait for the session to end."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        if self._tp in revoked:
+            self.held.clear()
+            self.lost.set()
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        if self._tp in assigned:
+            self._consumer.pause(self._tp)
+            self.lost.clear()
+            self.held.set()
