@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -77,7 +78,8 @@ def measure(kafka: Site, folder: Path, incidents: int, update_s: float) -> Found
             with running("echo", echo.address, *(echo.prefix + topic for topic in HOPS)) as echoing:
                 wait_for_line(echoing)
                 found = _run(_incidents(site, echo, endpoints, url if update_s == 0 else ""))
-    say(f"actions: to command p99 {quantiles(found.decided)[1]:.0f} ms, to verified {quantiles(found.verified)[1]:.0f} ms")
+    decided, verified = quantiles(found.decided)[1], quantiles(found.verified)[1]
+    say(f"actions: to command p99 {decided:.0f} ms, to verified {verified:.0f} ms")
     return found
 
 
@@ -186,11 +188,9 @@ async def _incidents(site: Site, echo: Site, endpoints: Sequence[str], url: str)
             await asyncio.sleep(EVERY_S / 2)
         await trail.until(RESULTS, endpoints)
         await echoed.until(HOPS[-1], endpoints)
-    return Found(
-        *(_between(trail.times, pair, endpoints) for pair in ((FINDINGS, COMMANDS), (COMMANDS, RESULTS))),
-        *(_between(echoed.times, pair, endpoints) for pair in zip(HOPS, HOPS[1:], strict=False)),
-        http,
-    )
+    decided, verified = (_between(trail.times, pair, endpoints) for pair in pairwise(HOPS))
+    first_hop, second_hop = (_between(echoed.times, pair, endpoints) for pair in pairwise(HOPS))
+    return Found(decided, verified, first_hop, second_hop, http)
 
 
 def runaway(endpoint: str) -> bytes:

@@ -28,7 +28,7 @@ from schemas.receivers import Alerting, Alertmanager, PagerDuty, Route, Slack, W
 from schemas.signatures import PrivateKey
 from schemas.units import HOUR_US, US, rfc3339
 
-MARKS: Final = (10_000, 50_000, 100_000)
+MARKS: Final = (0.1, 0.5, 1.0)  # of the episodes: where it is looked at
 ENDPOINTS: Final = 1_000
 START_US: Final = 1_800_000_000 * US
 EVERY_US: Final = 240 * US  # from one episode to the next: commands and restores stay below 20 actions an hour
@@ -48,7 +48,10 @@ CONFIG: Final = Config(
         "hook": WebhookReceiver(),
     },
     alerting=Alerting(
-        route=Route(receiver="pager", routes=tuple(Route(receiver=name, continue_=True) for name in ("manager", "chat", "hook", "pager")))
+        route=Route(
+            receiver="pager",
+            routes=tuple(Route(receiver=name, continue_=True) for name in ("manager", "chat", "hook", "pager")),
+        )
     ),
 )
 
@@ -165,10 +168,11 @@ PARTS: Final[dict[str, Callable[[], Part]]] = {
 }
 
 
-def run(marks: Sequence[int] = MARKS) -> list[Table]:
+def run(count: int) -> list[Table]:
+    marks = [int(count * mark) for mark in MARKS]
     rows: list[Row] = []
     for name, part in PARTS.items():
-        for endpoints in (ENDPOINTS, marks[-1]):
+        for endpoints in (ENDPOINTS, count):  # or each is new
             sizes = growth(part(), marks, endpoints)
             say(f"episodes: {name}, {endpoints:,} endpoints: {sizes[-1]:,.0f} KiB")
             rows.append((name, endpoints, *sizes, sizes[-1] / sizes[0]))

@@ -1,0 +1,223 @@
+"""Alerts: how many a second each receiver is told of, alone, together, beside one that is down, and as they allow.
+
+`tidegate alert` on a real Kafka, and receivers in a process of their own that take what they get. Each alert is an
+episode of its own, so each is a notification: written down before it is sent, sent, and written down as told. Only
+Alertmanager, which groups by itself, gets what came meanwhile in one request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import httpx
+import msgspec
+import orjson
+
+from actions import alerts
+from benchmarks.episodes import findings
+from benchmarks.process import TIDEGATE, Worker, running, say, wait_for_line
+from benchmarks.programs.receivers import CHAT_LIMIT, PAGER_LIMIT, PATHS, SILENT
+from benchmarks.site import Site, local_site
+from benchmarks.table import Column, Row, Table
+from schemas.topics import ALERTS, RESULTS
+from streams.broker import new_producer
+
+UNLIMITED: Final = (sys.executable, "-m", "benchmarks.programs.alert")
+AS_IT_IS: Final = (*TIDEGATE, "alert")
+SHOWN: Final = {"pager": "PagerDuty", "manager": "Alertmanager", "chat": "Slack", "hook": "webhook"}
+NAMES: Final = tuple(SHOWN)
+DOWN: Final = "pager"  # of the runs in which one is
+OTHERS: Final = tuple(name for name in NAMES if name != DOWN)
+REFUSED: Final = "http://127.0.0.1:9"  # nobody listens there
+WAYS: Final = (None, REFUSED, SILENT)  # up, and two ways of being down
+DOWN_TIMEOUT: Final = "1s"
+MINUTE_S: Final = 60.0
+ENOUGH: Final = 300  # alerts: more than those with a limit take in a minute
+ALLOWED: Final = {"pager": PAGER_LIMIT, "chat": CHAT_LIMIT}
+
+Seen = dict[str, dict[str, float]]  # by receiver, as `benchmarks.programs.receivers` tells it
+Rates = dict[str, float]  # by receiver, a second
+
+
+@dataclass(frozen=True)
+class Telling:
+    """So many alerts for each of these receivers; and one more that is down, at that address or path."""
+
+    names: Sequence[str]
+    count: int
+    down: str | None = None
+    is_limited: bool = False
+
+
+class Bare(NamedTuple):
+    """A second: POSTs one after the other, and the same with a record acknowledged before and after each."""
+
+    posts: float
+    recorded: float
+
+
+def run(count: int, runs: int) -> list[Table]:
+    with local_site() as kafka, tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bare = measure_bare(kafka, count)
+        alone = [rates(kafka, folder, Telling((each,), count)) for each in NAMES]
+        together = rates(kafka, folder, Telling(NAMES, count))
+        single = {each: rate for found in alone for each, rate in found.items()}
+        down = [[rates(kafka, folder, Telling(OTHERS, count, at)) for at in WAYS] for _ in range(runs)]
+        tables = [rates_table(bare, single, together), down_table(list(zip(*down, strict=True)))]
+        return [*tables, limits_table(in_a_minute(kafka, folder))]
+
+
+def rates(kafka: Site, folder: Path, telling: Telling) -> Rates:
+    """Alerts a second of each receiver that is up."""
+    seen = told(kafka, folder, telling, lambda seen: all(seen[n]["alerts"] >= telling.count for n in telling.names))
+    found = {n: (seen[n]["alerts"] - 1) / (seen[n]["last_s"] - seen[n]["first_s"]) for n in telling.names}
+    say(f"alerts: {', '.join(f'{name} {rate:,.0f}/s' for name, rate in found.items())}, down: {telling.down}")
+    return found
+
+
+def in_a_minute(kafka: Site, folder: Path) -> Seen:
+    """What each had taken a minute after its first."""
+    telling = Telling(NAMES, ENOUGH, is_limited=True)
+
+    def is_over(seen: Seen) -> bool:
+        begun = [each["first_s"] for each in seen.values()]
+        return min(begun) > 0 and time.time() >= max(begun) + MINUTE_S
+
+    return told(kafka, folder, telling, is_over)
+
+
+def told(kafka: Site, folder: Path, telling: Telling, is_over: Callable[[Seen], bool]) -> Seen:
+    """Tell them, and what they have seen when it is over."""
+    with running("receivers", "limited" if telling.is_limited else "") as receivers:
+        url, site = wait_for_line(receivers), kafka.declared("alerts", 1)
+        config = site.config(folder, **sections(url, telling))
+        with Worker(config, command=AS_IT_IS if telling.is_limited else UNLIMITED) as program:
+            program.until(lambda: bool(program.logged("delivering")))
+            asyncio.run(write(site, telling.count))
+            program.until(lambda: is_over(_seen(url)))
+            return _seen(url)
+
+
+def sections(url: str, telling: Telling) -> Mapping[str, Mapping[str, Any]]:
+    """Every alert goes to every receiver at once."""
+    known: dict[str, dict[str, Any]] = {
+        "pager": {"type": "pagerduty", "url": url, "routing_key": "k" * 32},
+        "manager": {"type": "alertmanager", "url": url},
+        "chat": {"type": "slack", "url": url + PATHS["chat"]},
+        "hook": {"type": "webhook", "url": url + PATHS["hook"]},
+    }
+    chosen = {name: known[name] for name in telling.names}
+    if telling.down is not None:
+        address = telling.down if telling.down.startswith("http") else url + telling.down
+        chosen[DOWN] = {**known[DOWN], "url": address, "timeout": DOWN_TIMEOUT}
+    routes = [{"receiver": name, "continue": True} for name in chosen]
+    route = {"receiver": next(iter(chosen)), "group_wait": "0s", "group_interval": "0s", "routes": routes}
+    return {"receivers": chosen, "alerting": {"route": route}}
+
+
+async def write(site: Site, count: int) -> None:
+    """So many alerts, each of an episode of its own."""
+    producer = new_producer(site.kafka, acks="all")
+    await producer.start()
+    try:
+        for number in range(count):
+            opened, _ = findings(number, f"bench/endpoint-{number:07d}")
+            await producer.send(site.prefix + ALERTS, msgspec.json.encode(alerts.fires(opened)), partition=0)
+        await producer.flush()
+    finally:
+        await producer.stop()
+
+
+def measure_bare(kafka: Site, count: int) -> Bare:
+    """What the same programs could do at most, one after the other, as each receiver is told."""
+    with running("receivers") as receivers:
+        return asyncio.run(_bare(kafka.declared("bare", 1), wait_for_line(receivers) + PATHS["hook"], count))
+
+
+async def _bare(site: Site, url: str, count: int) -> Bare:
+    opened, _ = findings(0, "bench/endpoint")
+    body = msgspec.json.encode(alerts.fires(opened))
+    producer = new_producer(site.kafka, acks="all")
+    await producer.start()
+    try:
+        async with httpx.AsyncClient() as client:
+
+            async def post() -> None:
+                (await client.post(url, content=body)).raise_for_status()
+
+            async def recorded() -> None:
+                await producer.send_and_wait(site.prefix + RESULTS, body)
+                await post()
+                await producer.send_and_wait(site.prefix + RESULTS, body)
+
+            await recorded()  # the first of each opens connections
+            return Bare(await _rate(post, count), await _rate(recorded, count))
+    finally:
+        await producer.stop()
+
+
+async def _rate(once: Callable[[], Any], count: int) -> float:
+    begun = time.perf_counter()
+    for _ in range(count):
+        await once()
+    return count / (time.perf_counter() - begun)
+
+
+def rates_table(bare: Bare, alone: Rates, together: Rates) -> Table:
+    rows: list[Row] = [
+        ("bare POSTs, one after the other", bare.posts, None, None, None),
+        ("bare, a record before and after each", bare.recorded, None, 1.0, None),
+    ]
+    rows += [(SHOWN[n], alone[n], alone[n] / bare.posts, alone[n] / bare.recorded, together[n]) for n in NAMES]
+    rows.append(("all four", None, None, None, sum(together.values())))
+    columns = (Column("alerts per second"), Column("alone"), Column("x bare", ".2f"), Column("x recorded", ".2f"))
+    return Table(
+        "Alerts: notifications per second, the receivers' limits lifted",
+        (*columns, Column("all four at once")),
+        rows,
+        (
+            "each alert is a notification of its own, and is written down before and after it is sent;",
+            "but for Alertmanager: what came meanwhile goes in one request, of up to 100 alerts",
+        ),
+    )
+
+
+def down_table(found: Sequence[Sequence[Rates]]) -> Table:
+    """Of each of the `WAYS` its runs."""
+    up, refused, silent = (medians(runs) for runs in found)
+    rows = [(SHOWN[n], up[n], refused[n], refused[n] / up[n], silent[n], silent[n] / up[n]) for n in OTHERS]
+    of, ratio = SHOWN[DOWN], Column("ratio", ".2f")
+    return Table(
+        f"Alerts: {of} is down, and the others go on",
+        (Column("alerts per second"), Column(f"without {of}"), Column("refuses"), ratio, Column("is silent"), ratio),
+        rows,
+        (f"medians of {len(found[0])} runs of each, in turn",),
+    )
+
+
+def medians(runs: Sequence[Rates]) -> Rates:
+    return {name: statistics.median(rates[name] for rates in runs) for name in runs[0]}
+
+
+def limits_table(seen: Seen) -> Table:
+    allowed = {name: most * MINUTE_S / window_s for name, (most, window_s) in ALLOWED.items()}
+    rows = [(SHOWN[n], seen[n]["alerts"], allowed.get(n), seen[n]["refused"]) for n in NAMES]
+    return Table(
+        f"Alerts: in the first minute, of {ENOUGH} that came at once, with the receivers' own limits",
+        (Column(""), Column("alerts"), Column("allowed"), Column("answered with 429")),
+        rows,
+    )
+
+
+def _seen(url: str) -> Seen:
+    found: Seen = orjson.loads(httpx.get(f"{url}/seen").content)
+    return found
