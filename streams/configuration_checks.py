@@ -46,8 +46,8 @@ def check_meaning(config: Config, report: Report) -> None:
     _schedules(config.schedules, report)
     check_keys(config, report)
     check_receivers(config, report)
-    check_executors(config, report)
     check_alerting(config, report)
+    check_executors(config, report)
     if report.has_error():
         return
     _same_everywhere(config, report)

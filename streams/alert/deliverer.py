@@ -82,6 +82,8 @@ class Deliverer:
 
     async def _tell(self) -> bool:
         await self._links.sure()
+        if self._stopping:  # the lease was in doubt, and is lost
+            return False
         delivery = self._links.dispatch.take(self._name, self._links.clock())
         if delivery is None:
             return False
@@ -97,7 +99,7 @@ class Deliverer:
         return True
 
     async def _tell_change(self) -> bool:
-        if not self._changes or self._links.clock() < self._changes_after_us:
+        if self._stopping or not self._changes or self._links.clock() < self._changes_after_us:
             return False
         change = self._changes[0]
         failure = await self._receiver.tell_change(change.result)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
+import structlog
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
@@ -19,18 +20,25 @@ from streams import broker
 
 GROUP: Final = ".alert"  # suffix of `kafka.group`
 POLL_MS: Final = 500
+REVOKE_SHARE: Final = 0.5  # of the session time-out may go into letting go
 DOUBT_SHARE: Final = 0.5  # of the session time-out may pass without a beat before the lease is in doubt
+
+log = structlog.get_logger("tidegate.alert")
 
 
 class Lease(ConsumerRebalanceListener):
-    """`held` while this process is the one; `lost` otherwise."""
+    """`held` while this process is the one; `lost` otherwise. `let_go` ends what is under way, if it can do so in time.
 
-    def __init__(self, kafka: Kafka) -> None:
+    A process that joins the group moves the lease, and is no reason to break off a notification.
+    """
+
+    def __init__(self, kafka: Kafka, let_go: Callable[[], Awaitable[None]]) -> None:
+        self._let_go = let_go
         self.held, self.lost = asyncio.Event(), asyncio.Event()
         self.lost.set()
         self._kafka, self._tp = kafka, TopicPartition(kafka.topic_prefix + ALERTS, 0)
         self._consumer: Any = None
-        self._beat_s = time.monotonic()
+        self._beat_s, self._doubted_until_s = time.monotonic(), 0.0
 
     async def start(self) -> None:
         """Join the group."""
@@ -46,12 +54,19 @@ class Lease(ConsumerRebalanceListener):
         """What a member of a group has to do all the time."""
         while True:
             await self._consumer.getmany(timeout_ms=POLL_MS)
+            self._notice_a_stop()
             self._beat_s = time.monotonic()
 
     async def sure(self) -> None:
         """Returns when the lease is not in doubt: after a stop of this process the group may have another by now."""
+        self._notice_a_stop()
+        while (doubt_s := self._doubted_until_s - time.monotonic()) > 0:  # noqa: ASYNC110 -- a time, not an event
+            await asyncio.sleep(doubt_s)
+
+    def _notice_a_stop(self) -> None:
+        """Two heartbeats are enough to hear of it, if this process has no lease any more."""
         if self.idle_s > self._kafka.session_timeout * DOUBT_SHARE:
-            await asyncio.sleep(self._kafka.session_timeout / 2)  # two heartbeats, and time to hear of the answer
+            self._doubted_until_s = time.monotonic() + self._kafka.session_timeout * DOUBT_SHARE
 
     async def commit(self, offset: int) -> None:
         """For lag tools: nothing reads it, so that it fails is no harm."""
@@ -74,6 +89,10 @@ class Lease(ConsumerRebalanceListener):
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         if self._tp in revoked:
             self.held.clear()
+            try:
+                await asyncio.wait_for(self._let_go(), self._kafka.session_timeout * REVOKE_SHARE)
+            except TimeoutError:
+                log.warning("a notification was broken off; it may be sent again")
             self.lost.set()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:

@@ -56,7 +56,9 @@ class AlertProcess:
         self._config, self._build, self._reload = config, build, reload
         self._metrics, self._stopping = AlertMetrics(), asyncio.Event()
         self._session: Session | None = None
-        self._lease = Lease(config.kafka)
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._lease = Lease(config.kafka, self._let_go)
         self._http = HttpServer(config.http, self._metrics, self._why_unhealthy, self._why_not_ready)
 
     async def run(self) -> None:
@@ -86,8 +88,10 @@ class AlertProcess:
                 build = self._build(self._config)
                 receivers = {name: build(name, section) for name, section in self._config.receivers.items()}
                 self._session = Session(self._config, receivers, shared)
+                self._idle.clear()
                 await first(self._session.run(), self._lease.lost.wait())
                 self._session = None
+                self._idle.set()
 
     def _listen(self) -> None:
         """To signals. A second one to stop is as good as the first."""
@@ -118,6 +122,11 @@ class AlertProcess:
         self._config = structs.replace(config, **kept)
         log.info("configuration taken", version=config.version)
         self._end_session()
+
+    async def _let_go(self) -> None:
+        """Returns when the present session has ended, with all of it saved."""
+        self._end_session()
+        await self._idle.wait()
 
     def _end_session(self) -> None:
         if self._session is not None:

@@ -59,9 +59,8 @@ def execute(
 def office_of(config: Config, name: str) -> Office:
     """The executor of that name. Raises UsageError."""
     if name not in config.executors:
-        known = ", ".join(sorted(config.executors)) or "none"
-        message = f"no executor '{name}' in the configuration{nearest(name, config.executors)}; it has: {known}"
-        raise UsageError(f"execute: {message}")
+        known = ", ".join(sorted(config.executors)) or "none at all"
+        raise UsageError(f"execute: no executor '{name}' among {known}{nearest(name, config.executors)}")
     if not config.signing.trusted:
         raise UsageError("execute: signing.trusted is empty, so every command would be refused")
     try:

@@ -63,10 +63,11 @@ def invoke(*arguments: str) -> Result:
 @pytest.mark.parametrize(
     ("verb", "words"),
     [
-        ((), ["demo", "run", "replay", "check", "topics", "explain", "version"]),
+        ((), ["demo", "run", "execute", "replay", "check", "topics", "explain", "version"]),
         (("demo",), ["Kafka", "--kafka", "HOST:PORT", "--seed", "--output", "Exits with 0 only if"]),
         (("run",), ["--config", "TIDEGATE_CONFIG", "SIGTERM", "SIGHUP", "/metrics", "/-/ready"]),
         (("replay",), ["--requests", "--scaling", "--billing", "--strict", "--all", "NDJSON", "CSV", "standard input"]),
+        (("execute",), ["--executor", "NAME", "--port", "--dry-run", "control.results.v1", "expiry", "SIGTERM"]),
         (("check",), ["--config", "--output", "each problem with its line", "no network"]),
         (("topics",), ["create"]),
         (("topics", "create"), ["--partitions", "--replication", "left as it is"]),
@@ -223,3 +224,21 @@ def test_what_is_printed_into_a_closed_pipe_is_dropped_in_silence(tmp_path: Path
     done = subprocess.run(command, cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, timeout=WAIT_S, check=False)
     os.close(writer)
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "executors: {gate: {type: dry_run}}",
+            "no executor 'gte' among gate; did you mean 'gate'?",
+        ),
+        ("executors: {gte: {type: dry_run}}", "signing.trusted is empty, so every command would be refused"),
+    ],
+)
+def test_an_executor_that_could_do_nothing_does_not_start(tmp_path: Path, text: str, says: str) -> None:
+    """One line says why, before anything connects."""
+    (tmp_path / "tidegate.yaml").write_text(text)
+    ran = run(tmp_path, "execute", "--executor", "gte")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.splitlines() == [f"tidegate: execute: {says}"]
