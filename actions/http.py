@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple, TypeVar
+from urllib.parse import quote
 
 import httpx
 import msgspec
@@ -33,6 +35,9 @@ class Site(NamedTuple):
     secrets: tuple[str, ...] = ()
     verify: ssl.SSLContext | bool = True
 
+    def __repr__(self) -> str:
+        return f"Site({self.name!r})"  # the address and the headers may be secret, too
+
 
 class Body(NamedTuple):
     """What a request carries, beside its path. `secrets`: those of this request alone, such as a token that rotates."""
@@ -43,6 +48,9 @@ class Body(NamedTuple):
     headers: Mapping[str, str] = {}
     secrets: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return "Body(...)"
+
 
 NO_BODY: Final = Body()
 
@@ -52,11 +60,9 @@ class Client:
 
     def __init__(self, site: Site) -> None:
         self._site, self._base = site, site.base_url.rstrip("/")
-        is_tls = self._base.startswith(
-            "https:"
-        )  # without, there is nothing to verify, and no need to read whom to trust
+        is_tls = self._base.startswith("https:")  # without, there is nothing to verify, nor whom to trust to be read
         self._client = httpx.AsyncClient(
-            headers=dict(site.headers),
+            headers=_encoded(site.headers),
             timeout=site.timeout_s,
             verify=site.verify if is_tls else False,
             follow_redirects=False,
@@ -70,25 +76,31 @@ class Client:
         try:
             async with asyncio.timeout(self._site.timeout_s):
                 answer = await self._client.request(
-                    method, self._base + path, headers=dict(body.headers), params=body.params,
+                    method, self._base + path, headers=_encoded(body.headers), params=body.params,
                     **_content(body),
                 )  # fmt: skip
-        except NOT_REACHED as error:
-            reason = f"{asked}: {type(error).__name__} {error}".rstrip()
-            return Failure(self._without_secrets(reason, body), retryable=True, nothing_done=True)
-        except (httpx.TimeoutException, TimeoutError):
-            return Failure(f"{asked}: no answer in time", retryable=True)
-        except httpx.TransportError as error:  # reset, cut off: it may or may not have been done
-            reason = f"{asked}: {type(error).__name__} {error}".rstrip()
-            return Failure(self._without_secrets(reason, body), retryable=True)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            return Failure(f"{asked}: the address cannot be used", retryable=False)
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            return self._failed(asked, error, body)
         if answer.is_success:
             return answer
         return self._refused(asked, answer, body)
 
     async def close(self) -> None:
         await self._client.aclose()
+
+    def _failed(self, asked: str, error: Exception, body: Body) -> Failure:
+        """No answer: it was not understood here, not sent, or may have been done all the same."""
+        match error:
+            case httpx.InvalidURL() | httpx.UnsupportedProtocol():
+                return Failure(f"{asked}: the address cannot be used", retryable=False)
+            case httpx.LocalProtocolError():  # its message quotes the header, in its own words
+                reason = f"{asked}: a header or a credential has characters that cannot be sent"
+                return Failure(reason, retryable=False)
+        is_unreached = isinstance(error, NOT_REACHED)
+        if isinstance(error, httpx.TimeoutException | TimeoutError) and not is_unreached:
+            return Failure(f"{asked}: no answer in time", retryable=True)
+        reason = f"{asked}: {type(error).__name__} {error}".rstrip()
+        return Failure(self._without_secrets(reason, body), retryable=True, nothing_done=is_unreached)
 
     def _refused(self, asked: str, answer: httpx.Response, body: Body) -> Failure:
         retryable = answer.is_server_error or answer.status_code in RETRYABLE
@@ -99,8 +111,9 @@ class Client:
         return Failure(reason, retryable, asks_for_s, answer.status_code, said_no)
 
     def _without_secrets(self, text: str, body: Body) -> str:
-        for secret in (*self._site.secrets, *body.secrets):
-            text = text.replace(secret, "<secret>")
+        forms = {form for secret in (*self._site.secrets, *body.secrets) for form in _forms(secret)}
+        for form in sorted(forms, key=len, reverse=True):  # one may be part of another
+            text = text.replace(form, "<secret>")
         return text
 
 
@@ -111,6 +124,18 @@ def parsed(answer: httpx.Response, kind: type[T]) -> T | Failure:
     except msgspec.MsgspecError as error:  # a gateway's page, or not the system that this was thought to be
         asked = f"{answer.request.method} {answer.request.url.path}"
         return Failure(f"{asked}: not the answer that was expected: {error}", retryable=True)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """How a secret may be written where it is repeated: as it is, in JSON, in an address, by a programming language."""
+    misread = secret.encode().decode("latin-1")
+    forms = (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), repr(secret)[1:-1], misread)
+    yield from filter(None, forms)
+
+
+def _encoded(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    """In UTF-8: the other side shall say what it thinks of a credential, not the encoder."""
+    return {name.encode(): value.encode() for name, value in headers.items()}
 
 
 def _content(body: Body) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Never, Self
 
 from msgspec import Meta, Struct
 
@@ -54,22 +54,38 @@ class Seconds(float):
         return "".join(words)
 
 
-class Secret(str):
-    """A value that appears in no log, error, repr or metric."""
+class Secret:
+    """A text that appears in no log, error, repr, metric or topic.
 
-    __slots__ = ()
+    No kind of `str`: whatever takes one for text (an encoder, a join, a slice) shall fail and not tell.
+    """
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
 
     def __repr__(self) -> str:
-        return "'<secret>'"
-
-    __str__ = __repr__
+        return "<secret>"
 
     def __format__(self, spec: str) -> str:
         return format(repr(self), spec)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self
+
+    def __reduce__(self) -> Never:
+        raise TypeError("a secret is not to be stored")
+
     def reveal(self) -> str:
         """The value itself: call it where it is handed over, and nowhere else."""
-        return str.__str__(self)
+        return self._text
 
 
 Price = Annotated[float, Meta(ge=0, le=1_000_000)]  # beyond any machine's, and every sum of it is still a number

@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from schemas.config import Kafka, Security
 from streams.errors import TidegateError
+from streams.knock import knock
 
 START_PATIENCE_S: Final = 60.0  # how long a broker may be away when a worker starts
 BACKOFF_S: Final = 0.5  # the first pause; each one doubles, up to
@@ -109,27 +110,42 @@ def new_consumer(kafka: Kafka, **settings: Any) -> Any:
 
 
 async def connect(kafka: Kafka, patience_s: float = START_PATIENCE_S) -> Any:
-    """A started admin client; the caller closes it. Tries ever more slowly while no broker answers."""
+    """A started admin client; the caller closes it. Tries ever more slowly while no broker answers.
+
+    Raises BrokerUnreachable, or, at once, NotLetIn.
+    """
     loop = asyncio.get_running_loop()
     deadline, pause = loop.time() + patience_s, BACKOFF_S
     while True:
-        admin = _Admin(**client_settings(kafka))
         try:
-            await admin.start()
+            return await _connected(kafka)
         except KafkaError as error:
-            await admin.close()
             if loop.time() + pause > deadline:
                 raise unreachable(kafka, patience_s, error) from error
-            log.warning("broker away", servers=kafka.bootstrap_servers, retry_in_s=pause)
-        else:
-            return admin
+            log.warning("broker away", servers=kafka.bootstrap_servers, reason=_reason(error), retry_in_s=pause)
         await asyncio.sleep(pause)
         pause = min(pause * 2, BACKOFF_MAX_S)
+
+
+async def _connected(kafka: Kafka) -> Any:
+    settings = client_settings(kafka)
+    await knock(settings, kafka.security)
+    admin = _Admin(**settings)
+    try:
+        await admin.start()
+    except KafkaError:
+        await admin.close()
+        raise
+    return admin
 
 
 def unreachable(kafka: Kafka, patience_s: float, error: KafkaError) -> BrokerUnreachable:
     """What to tell the operator."""
     return BrokerUnreachable(
         f"no Kafka broker answered at {kafka.bootstrap_servers} within {patience_s:.0f} s"
-        f" ({type(error).__name__}); is it running, and is kafka.bootstrap_servers right?"
+        f" ({_reason(error)}); is it running, and is kafka.bootstrap_servers right?"
     )
+
+
+def _reason(error: KafkaError) -> str:
+    return ", ".join(map(str, error.args)) or type(error).__name__

@@ -28,6 +28,7 @@ from schemas.config import Config
 from schemas.outputs import Command, Finding
 from schemas.topics import BILLING, REQUESTS, SCALING
 from streams import configuration, logs, narration, overshoot_report
+from streams.acl_command import print_acls
 from streams.alert.command import alert
 from streams.dlq.commands import dlq_app
 from streams.errors import ConfigError, TidegateError, UsageError
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics in Kafka.", no_args_is_help=True)
 app.add_typer(topics_app, name="topics")
+topics_app.command("acls")(print_acls)
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(test_app, name="test")
 app.command("alert")(alert)

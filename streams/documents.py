@@ -1,4 +1,4 @@
-"""The documents that are made from the code: JSON Schemas, and an AsyncAPI 3 document of every public topic.
+"""What the code makes of the documents: JSON Schemas, an AsyncAPI 3 document of every public topic, a table of rights.
 
 `python -m streams.documents` writes them into `docs/`; a test fails when they are stale.
 """
@@ -20,6 +20,7 @@ from schemas.config import Config
 from schemas.events import Billing, Request, Scaling, Why
 from schemas.orders import Order
 from schemas.outputs import Alert, Command, Finding, Result, Rollup
+from streams import acl
 from streams.document_examples import DEAD_LETTER, INPUTS, OUTPUTS
 from streams.topics import STAGES, needed
 
@@ -27,6 +28,8 @@ API_VERSION: Final = "1.0.0"  # of what is on the topics `*.v1`, not of the prog
 FOLDER: Final = Path(__file__).parents[1] / "docs"
 
 _STRUCTS: Final = (Request, Scaling, Billing, Finding, Command, Result, Order, Alert, Rollup)
+_RIGHTS_BEGIN: Final = "<!-- rights: made from the code by `python -m streams.documents` -->"
+_RIGHTS_END: Final = "<!-- end of rights -->"
 _BINDING: Final = "0.5.0"  # of AsyncAPI's Kafka bindings
 
 _DESCRIPTION: Final = (
@@ -69,7 +72,15 @@ CHANNELS: Final = (
 def render() -> dict[str, str]:
     """Every document: its path below `docs/`, and its text."""
     schemas = {f"schemas/{name.lower()}.json": _json(schema) for name, schema in json_schemas().items()}
-    return {"asyncapi.yaml": _yaml(asyncapi()), **schemas}
+    return {"asyncapi.yaml": _yaml(asyncapi()), "security.md": _security(), **schemas}
+
+
+def _security() -> str:
+    """The page as it is, with the table of rights as the code has it."""
+    page = (FOLDER / "security.md").read_text("utf-8")
+    head, begin, rest = page.partition(_RIGHTS_BEGIN)
+    _, end, tail = rest.partition(_RIGHTS_END)
+    return f"{head}{begin}\n\n{acl.page()}\n{end}{tail}"
 
 
 def write(folder: Path) -> list[Path]:

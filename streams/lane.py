@@ -43,13 +43,13 @@ require(EXPECTED)
 # ruff: noqa: E402  (these come only once the versions are known to be right)
 import aiokafka.conn
 import faust
-import uvloop
 from aiokafka.consumer.fetcher import FetchResult
 from aiokafka.errors import ConsumerStoppedError, CorruptRecordException, IllegalStateError, KafkaError
 from faust.transport.drivers import aiokafka as driver
 from faust.types.tuples import TP, ConsumerMessage
 
 from schemas.topics import Record
+from streams.loop import Loop
 
 CHUNK: Final = 4000  # offsets an event, unless a producer's batch has more; and records folded at once
 FETCH_WAIT_MS: Final = 100  # Faust's 1500 lets the long poll of an idle partition hold up the busy ones
@@ -254,7 +254,7 @@ class LaneConsumer(driver.Consumer):
     _thread: LaneThread
 
     def _new_consumer_thread(self) -> LaneThread:
-        return LaneThread(self, loop=self.loop, thread_loop=uvloop.new_event_loop(), beacon=self.beacon)
+        return LaneThread(self, loop=self.loop, thread_loop=Loop(), beacon=self.beacon)
 
     async def rewind(self, tp: TP, offset: int) -> int:
         """Read `tp` again from `offset`; where that really is: further up if the log begins there."""

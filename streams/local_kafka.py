@@ -16,6 +16,7 @@ import random
 import shutil
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import tempfile
@@ -24,7 +25,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from streams.kafka_distribution import KafkaUnavailableError, Notify, class_path, java
 
@@ -71,6 +72,8 @@ _PROPERTIES: Final = {
 _CLIENT: Final = b"tidegate"
 # Metadata, version 2, correlation 1, of no topic: answered with the live brokers and the cluster's id.
 _METADATA: Final = struct.pack(f">hhih{len(_CLIENT)}si", 3, 2, 1, len(_CLIENT), _CLIENT, 0)
+# ApiVersions, version 0, correlation 1: answered before anybody has said who they are.
+_API_VERSIONS: Final = struct.pack(f">hhih{len(_CLIENT)}s", 18, 0, 1, len(_CLIENT), _CLIENT)
 
 # A line on stdin dismisses the watchdog; the end of stdin means that its parent is gone.
 _WATCHDOG: Final = """\
@@ -80,6 +83,21 @@ for attempt in 1 2 3 4 5; do rm -rf -- "$2" && exit 0; sleep 0.2; done
 """
 
 _log = logging.getLogger(__name__)
+
+
+class Listener(NamedTuple):
+    """How clients come in. `format_options` make the users that there are from the beginning.
+
+    With `tls` the broker is knocked at over TLS, and by nobody: it answers as soon as it lets clients in.
+    """
+
+    protocol: str = "PLAINTEXT"
+    properties: Mapping[str, str] = {}
+    format_options: tuple[str, ...] = ()
+    tls: ssl.SSLContext | None = None
+
+
+PLAIN: Final = Listener()
 
 
 class LocalKafka:
@@ -93,12 +111,14 @@ class LocalKafka:
         *,
         heap_mib: int = 512,
         properties: Mapping[str, str] | None = None,
+        listener: Listener = PLAIN,
         notify: Notify = _log.info,
         start_timeout_s: float = START_TIMEOUT_S,
     ) -> None:
         self.heap_mib = heap_mib
         self.folder: Path | None = None
-        self._properties = dict(properties or {})
+        self._properties = {**listener.properties, **(properties or {})}
+        self._listener = listener
         self._notify = notify
         self._start_timeout_s = start_timeout_s
         self._cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
@@ -172,7 +192,7 @@ class LocalKafka:
         for attempt in range(1, PORT_ATTEMPTS + 1):
             self._configure(folder)
             if attempt == 1:
-                _format(command, folder, self._cluster_id)
+                _format(command, folder, (f"--cluster-id={self._cluster_id}", *self._listener.format_options))
             try:
                 return self._launch(folder)
             except _PortTakenError:
@@ -184,7 +204,7 @@ class LocalKafka:
         self._port, controller = _free_ports()
         own = {
             "controller.quorum.voters": f"1@{HOST}:{controller}",
-            "listeners": f"PLAINTEXT://{HOST}:{self._port},CONTROLLER://{HOST}:{controller}",
+            "listeners": f"{self._listener.protocol}://{HOST}:{self._port},CONTROLLER://{HOST}:{controller}",
             "log.dirs": str(folder / "data"),
         }
         lines = (f"{key}={value}\n" for key, value in {**_PROPERTIES, **own, **self._properties}.items())
@@ -209,7 +229,7 @@ class LocalKafka:
 
     def _wait_until_it_answers(self, broker: subprocess.Popen[bytes], log: Path) -> None:
         deadline = time.monotonic() + self._start_timeout_s
-        while not _answers(self._port, self._cluster_id):
+        while not self._answers():
             if broker.poll() is not None:
                 self.kill()
                 raise _why_it_stopped(broker.returncode, log)
@@ -218,6 +238,11 @@ class LocalKafka:
                 message = f"Kafka did not answer within {self._start_timeout_s:g} s{_tail(log)}"
                 raise KafkaUnavailableError(message)
             time.sleep(0.1)
+
+    def _answers(self) -> bool:
+        if self._listener.tls is not None:
+            return _lets_in(self._port, self._listener.tls)
+        return _answers(self._port, self._cluster_id)
 
     def _end(self, with_signal: signal.Signals) -> None:
         broker, watchdog = self._broker, self._watchdog
@@ -254,10 +279,9 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _format(command: list[str], folder: Path, cluster_id: str) -> None:
+def _format(command: list[str], folder: Path, options: tuple[str, ...]) -> None:
     done = subprocess.run(
-        [*command, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}",
-         "--config", folder / "server.properties"],
+        [*command, "kafka.tools.StorageTool", "format", *options, "--config", folder / "server.properties"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=START_TIMEOUT_S, check=False,
     )  # fmt: skip
     if done.returncode != 0:
@@ -287,11 +311,28 @@ def _end(broker: subprocess.Popen[bytes], with_signal: signal.Signals) -> None:
 def _answers(port: int, cluster_id: str) -> bool:
     """Whether the broker of this cluster is live and serves clients: more than an open port."""
     try:
-        with socket.create_connection((HOST, port), timeout=1) as connection:
-            connection.sendall(struct.pack(">i", len(_METADATA)) + _METADATA)
-            return _names_a_live_broker(_reply(connection), cluster_id)
+        with _connected(port) as connection:
+            return _names_a_live_broker(_asked(connection, _METADATA), cluster_id)
     except OSError:
         return False
+
+
+def _lets_in(port: int, tls: ssl.SSLContext) -> bool:
+    """Whether a broker of this certificate talks to clients that have yet to say who they are."""
+    try:
+        with _connected(port) as connection, tls.wrap_socket(connection, server_hostname=HOST) as secured:
+            return bool(_asked(secured, _API_VERSIONS))
+    except OSError:
+        return False
+
+
+def _connected(port: int) -> socket.socket:
+    return socket.create_connection((HOST, port), timeout=1)
+
+
+def _asked(connection: socket.socket, request: bytes) -> bytes:
+    connection.sendall(struct.pack(">i", len(request)) + request)
+    return _reply(connection)
 
 
 def _reply(connection: socket.socket) -> bytes:
@@ -318,4 +359,4 @@ def _tail(log: Path, lines: int = 30) -> str:
     return "".join(f"\n  {line}" for line in last) or " and left no log"
 
 
-__all__ = ["KafkaUnavailableError", "LocalKafka"]
+__all__ = ["KafkaUnavailableError", "Listener", "LocalKafka"]

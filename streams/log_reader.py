@@ -76,7 +76,7 @@ class LogReader:
         missing = [name for name in topics if self._full(name) not in self._partitions]
         if missing:
             names = ", ".join(map(self._full, missing))
-            raise TopicsWrong(f"missing topics: {names}; `tidegate topics create` declares the topics")
+            raise TopicsWrong(f"missing topics: {names}; {self._remedy()}")
         found: list[Stretch] = []
         for topic in topics:
             tps = [TopicPartition(self._full(topic), n) for n in range(self._partitions[self._full(topic)])]
@@ -96,7 +96,7 @@ class LogReader:
         loop = asyncio.get_running_loop()
         moved_at, position = loop.time(), stretch.begin
         while position < stretch.end:
-            batches = await self._consumer.getmany(stretch.tp, timeout_ms=POLL_MS)
+            batches = await self._taken(stretch.tp)
             for record in batches.get(stretch.tp, ()):
                 if record.offset < stretch.end:
                     yield record
@@ -115,8 +115,21 @@ class LogReader:
         for stretch in stretches:
             self._consumer.seek(stretch.tp, stretch.end)
         while True:
-            batches = await self._consumer.getmany(*tps, timeout_ms=POLL_MS)
+            batches = await self._taken(*tps)
             yield [record for records in batches.values() for record in records]
+
+    async def _taken(self, *tps: TopicPartition) -> dict[TopicPartition, list[Any]]:
+        try:
+            taken: dict[TopicPartition, list[Any]] = await self._consumer.getmany(*tps, timeout_ms=POLL_MS)
+        except KafkaError as error:
+            raise _unreadable(error) from error
+        return taken
+
+    def _remedy(self) -> str:
+        """A broker hides what a user may not see."""
+        declared = "`tidegate topics create` declares the topics"
+        user = self._kafka.security.username
+        return declared if user is None else f"{declared}, unless they are there and {user!r} may not see them"
 
     def _full(self, topic: str) -> str:
         return self._kafka.topic_prefix + topic
@@ -136,4 +149,8 @@ async def _answered(question: Awaitable[T]) -> T:
     try:
         return await asyncio.wait_for(question, PATIENCE_S)
     except (KafkaError, TimeoutError) as error:
-        raise LogUnreadable(f"cannot read: {type(error).__name__} {error}".rstrip()) from error
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> LogUnreadable:
+    return LogUnreadable(f"cannot read: {type(error).__name__} {error}".rstrip())

@@ -1,23 +1,21 @@
 """Logs: structlog on stderr, key=value on a terminal and one JSON object a line elsewhere.
 
 Libraries speak from WARNING up, through the same format. A `TidegateError` is shown as its message: its
-traceback would only tell where the shell found out. Secrets are `schemas.config.Secret`, whose text is
-`<secret>`; a renderer that knows them only as a kind of `str` never gets to see one.
+traceback would only tell where the shell found out. What no renderer knows is shown as its `str`; that of a
+`schemas.section.Secret` is `<secret>`.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import MutableMapping
 from typing import Any, Final, TextIO
 
 import structlog
 
-from schemas.config import Secret
 from streams.errors import TidegateError
 
-LIBRARIES: Final = ("faust", "mode", "aiokafka", "aiohttp", "asyncio")
+LIBRARIES: Final = ("faust", "mode", "aiokafka", "aiohttp", "asyncio", "httpx", "httpcore")
 
 
 def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
@@ -28,7 +26,6 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        without_secrets,
     ]
     structlog.configure(
         processors=[
@@ -55,24 +52,6 @@ def without_own_traceback(record: logging.LogRecord) -> bool:
     if record.exc_info and isinstance(record.exc_info[1], TidegateError):
         record.exc_info = None
     return True
-
-
-def without_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:  # noqa: ANN401
-    """Put `<secret>` where a secret is."""
-    return {name: _hidden(value) for name, value in event.items()}
-
-
-def _hidden(value: Any) -> Any:  # noqa: ANN401
-    match value:
-        case Secret():
-            return str(value)
-        case dict():
-            return {_hidden(key): _hidden(inner) for key, inner in value.items()}
-        case list():
-            return [_hidden(inner) for inner in value]
-        case tuple():
-            return tuple(_hidden(inner) for inner in value)
-    return value
 
 
 def _formatter(out: TextIO, shared: list[Any]) -> logging.Formatter:

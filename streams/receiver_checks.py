@@ -9,6 +9,7 @@ from typing import Final
 from actions.receivers import templates
 from schemas.config import Config
 from schemas.receivers import Alertmanager, AnyReceiver, PagerDuty
+from schemas.section import Secret
 from streams.typed_yaml import KeyPath, Report
 
 KEY_LENGTH: Final = 32  # of PagerDuty's integration keys
@@ -45,9 +46,13 @@ def _wrong(receiver: AnyReceiver, path: KeyPath, report: Report) -> Iterator[tup
     if secret is None:
         if not report.is_wrong((*path, f"{name}_file")):
             yield name, f"is required, or {name}_file"
-    elif isinstance(receiver, PagerDuty) and len(secret) != KEY_LENGTH:
-        yield name, f"expected the {KEY_LENGTH} characters of an integration key (Events API v2), got {len(secret)}"
+    elif isinstance(receiver, PagerDuty) and (length := len(_text(secret))) != KEY_LENGTH:
+        yield name, f"expected the {KEY_LENGTH} characters of an integration key (Events API v2), got {length}"
     address = receiver.url if isinstance(receiver, PagerDuty) else secret
-    if address is not None and not _ADDRESS.fullmatch(str.__str__(address)):
+    if address is not None and not _ADDRESS.fullmatch(_text(address)):
         got = f", got '{address}'" if isinstance(receiver, PagerDuty | Alertmanager) else ""
         yield "url", f"expected an address that begins with http:// or https://{got}"
+
+
+def _text(value: Secret | str) -> str:
+    return value.reveal() if isinstance(value, Secret) else value

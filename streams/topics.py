@@ -10,6 +10,8 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from schemas import topics
 from schemas.config import Config
+from streams import acl, rights
+from streams.acl import Process
 from streams.broker import connect
 from streams.errors import TidegateError
 from streams.outbox import MAX_BYTES
@@ -36,6 +38,10 @@ COMPACTED: Final = {
 
 class TopicsWrong(TidegateError):
     """Topics are missing or have a wrong number of partitions."""
+
+
+class NotAllowed(TidegateError):
+    """The brokers do not allow what a process has to do."""
 
 
 class Topic(NamedTuple):
@@ -119,22 +125,33 @@ def _check(response: Any) -> None:
             raise TopicsWrong(f"could not create {name}, or partitions of it: {reason}")
 
 
-async def verify(config: Config) -> None:
-    """Raise one error that names everything wrong with the topics."""
+async def verify(config: Config, process: Process = Process.WORKER, executor: str | None = None) -> None:
+    """Raise one error that names everything wrong with the topics of a process, and every right that it lacks."""
+    wanted = acl.rights(config, process, executor)
     admin = await connect(config.kafka)
     try:
-        found = partition_counts(await admin.describe_topics())
+        seen = await rights.look(admin, wanted)
     finally:
         await admin.close()
-    wrong = problems(config, found)
+    if seen.lacking:
+        raise NotAllowed(not_allowed(config, seen.lacking))
+    names = {right.name for right in wanted if right.kind == "topic"}
+    wrong = problems(config, seen.partitions, [topic for topic in needed(config) if topic.name in names])
     if wrong:
         raise TopicsWrong("; ".join(wrong) + "; `tidegate topics create` adds what is missing")
 
 
-def problems(config: Config, found: Mapping[str, int]) -> list[str]:
-    """What is wrong with the topics that were found (name -> partitions)."""
+def not_allowed(config: Config, lacking: Iterable[acl.Right]) -> str:
+    """What to tell who runs a process that lacks rights."""
+    user = config.kafka.security.username
+    named = ", ".join(map(str, lacking))
+    return f"Kafka does not allow {user or 'this client'}: {named}; `tidegate topics acls` prints what gives the rights"
+
+
+def problems(config: Config, found: Mapping[str, int], wanted: Iterable[Topic] | None = None) -> list[str]:
+    """What is wrong with the topics that were found (name -> partitions), of all or of those that are wanted."""
     prefix = config.kafka.topic_prefix
-    missing = [topic.name for topic in needed(config) if topic.name not in found]
+    missing = [topic.name for topic in (needed(config) if wanted is None else wanted) if topic.name not in found]
     wrong = [f"missing topics: {', '.join(missing)}"] if missing else []
     counted = {prefix + topic: found.get(prefix + topic, 1) for topic in SINGLE}
     wrong += [f"{name} has {count} partitions and must have exactly 1" for name, count in counted.items() if count != 1]

@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import faust
 import structlog
-import uvloop
 from faust.types.tuples import TP
 
 from schemas.config import Config, Kafka
 from streams.broker import credentials, servers
 from streams.errors import TidegateError
 from streams.lane import BatchSchema, LaneApp, lean_drain, stock_drain
+from streams.loop import Loop
 from streams.owner import Clock, PartitionOwner, Reload, StageFactory, wall_clock_us
 from streams.topics import STAGES, verify
 
@@ -98,7 +98,7 @@ def run(config: Config, stages: StageFactory, clock: Clock = wall_clock_us, relo
 
 def execute(owner: PartitionOwner) -> int:
     """Drive the app under Faust's worker, which exits the process in its own words."""
-    loop = uvloop.new_event_loop()
+    loop = Loop()
     asyncio.set_event_loop(loop)
     worker = faust.Worker(owner.app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
     worker.spinner = None

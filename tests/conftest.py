@@ -7,6 +7,7 @@ reason; with `CI` set they fail.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import tarfile
@@ -20,7 +21,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from streams.local_kafka import KafkaUnavailableError, LocalKafka
+from tests import secure_kafka
 from tests.running import Starter
+from tests.secure_kafka import Cluster
 
 T = TypeVar("T")
 
@@ -36,7 +39,7 @@ settings.load_profile("tidegate")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what asks for a Kafka, so that `-m "not kafka"` leaves out all of it."""
     for item in items:
-        if {"kafka", "new_kafka"} & set(getattr(item, "fixturenames", ())):
+        if {"kafka", "new_kafka", "cluster"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kafka)
 
 
@@ -52,6 +55,22 @@ def new_kafka() -> Iterator[Callable[[], LocalKafka]]:
     """Starts a Kafka that belongs to the test alone, to be stopped and killed at will."""
     with ExitStack() as stack:
         yield lambda: stack.enter_context(_available(LocalKafka(heap_mib=HEAP_MIB)))
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Kafka that lets in only whom it knows, with the topics and the rights of every process."""
+    listener, ca_file = secure_kafka.listener(tmp_path_factory.mktemp("keys"), secure_kafka.PASSWORDS)
+    with _available(LocalKafka(heap_mib=HEAP_MIB, listener=listener)) as started:
+        made = Cluster(started.address, ca_file)
+        asyncio.run(made.prepare())
+        yield made
+
+
+def _give_up(reason: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture
@@ -136,9 +155,3 @@ def _available(broker: AbstractContextManager[T]) -> Iterator[T]:
         except KafkaUnavailableError as error:
             _give_up(f"no Kafka: {error}")
         yield entered
-
-
-def _give_up(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from msgspec import structs
 
 from schemas.config import Config
+from streams.acl import Process
 from streams.alert.concurrent import first
 from streams.alert.lease import Lease
 from streams.alert.metrics import AlertMetrics
@@ -65,7 +66,7 @@ class AlertProcess:
         """Until a signal. Raises what went wrong."""
         if not self._config.receivers:
             raise NothingToTell("there is nobody to tell: the configuration names no receivers")
-        await verify(self._config)
+        await verify(self._config, Process.ALERT)
         async with AsyncExitStack() as stack:
             producer = new_producer(self._config.kafka)
             stack.push_async_callback(producer.stop)

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import structlog
 import typer
-import uvloop
 from aiokafka.errors import KafkaError
 from msgspec import structs
 
@@ -19,6 +18,7 @@ from schemas.config import Config
 from schemas.signatures import BadKey, PublicKey
 from streams import configuration, logs
 from streams.errors import TidegateError, UsageError
+from streams.loop import Loop
 from streams.options import ConfigFile, config_path
 from streams.values import nearest
 
@@ -48,7 +48,7 @@ def execute(
     office = office_of(loaded, executor)
     settings = loaded if port is None else structs.replace(loaded, http=structs.replace(loaded.http, port=port))
     try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        with asyncio.Runner(loop_factory=Loop) as runner:
             runner.run(_run(settings, office, rehearse=dry_run))
     except (TidegateError, KafkaError) as error:
         log.error("stopped", reason=str(error) or repr(error))  # noqa: TRY400 -- an operator's matter: no traceback

@@ -24,13 +24,14 @@ from schemas.outputs import Result, State
 from schemas.topics import COMMANDS, RESULTS
 from schemas.units import US
 from streams import broker
+from streams.acl import Process
 from streams.execute.clerk import Clerk, Hands
 from streams.execute.fence import Fence
 from streams.execute.history import read_past
 from streams.execute.metrics import ExecuteMetrics
 from streams.execute.rehearsal import GROUP_SUFFIX, as_rehearsed
 from streams.outbox import Outbox, SendFailed, new_producer
-from streams.topics import TopicsWrong, partition_counts
+from streams.topics import verify
 
 POLL_MS: Final = 200
 COMMIT_EVERY_S: Final = 1.0
@@ -64,7 +65,7 @@ class Execution(ConsumerRebalanceListener):
     async def run(self) -> None:
         """Until `stop`, or until something fails, which is raised."""
         kafka = self._config.kafka
-        await _check_topics(self._config)
+        await verify(self._config, Process.EXECUTE, self._office.name)
         producer, self._consumer = new_producer(kafka), _new_consumer(self._config, self._office.name, self._rehearse)
         self._outbox = Outbox(producer, self.metrics.not_acknowledged, PATIENCE_S)
         self._fence = Fence(self._consumer)
@@ -255,14 +256,3 @@ def _new_consumer(config: Config, name: str, rehearse: bool) -> Any:  # noqa: AN
         session_timeout_ms=session_ms,
         heartbeat_interval_ms=session_ms // 5,
     )
-
-
-async def _check_topics(config: Config) -> None:
-    admin = await broker.connect(config.kafka)
-    try:
-        there = partition_counts(await admin.describe_topics())
-    finally:
-        await admin.close()
-    names = [config.kafka.topic_prefix + topic for topic in (COMMANDS, RESULTS)]
-    if missing := [name for name in names if name not in there]:
-        raise TopicsWrong(f"missing topics: {', '.join(missing)}; `tidegate topics create` declares the topics")
