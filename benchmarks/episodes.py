@@ -59,7 +59,9 @@ Sizes = list[float]
 
 
 class Part(Protocol):
-    """What is measured."""
+    """What is measured. `done`: commands written, commands verified, or notifications taken."""
+
+    done: int
 
     def episode(self, number: int, endpoint: str) -> None:
         """From its opening to its end."""
@@ -71,7 +73,7 @@ class Deciding:
     def __init__(self) -> None:
         self._fold = ActionFold(CONFIG)
         self._results = 0
-        self.commands = 0
+        self.done = 0
 
     def episode(self, number: int, endpoint: str) -> None:
         for finding in findings(number, endpoint):
@@ -84,7 +86,7 @@ class Deciding:
 
     def _carry_out(self, command: Command) -> None:
         """Each result that the stage hears of comes back to it."""
-        self.commands += command.held is None
+        self.done += command.held is None
         for state in (State.APPLYING, State.APPLIED, State.VERIFIED):
             self._results += 1
             result = Result(
@@ -108,7 +110,7 @@ class CarryingOut:
         self._brake, self._restore = lifetime()
         self._offset = 0
         self._forgot_us = START_US
-        self.verified = 0
+        self.done = 0
 
     def episode(self, number: int, endpoint: str) -> None:
         at_us = START_US + number * EVERY_US
@@ -131,7 +133,7 @@ class CarryingOut:
         self._docket.read(Entry(command, self._offset), now_us, now_us)
         while (ask := self._docket.turn(command.endpoint, now_us).ask) is not None:
             told = self._docket.answer(ask, answered(ask), now_us)
-            self.verified += sum(result.state is State.VERIFIED for result in told)
+            self.done += sum(result.state is State.VERIFIED for result in told)
 
 
 class Telling:
@@ -140,7 +142,7 @@ class Telling:
     def __init__(self) -> None:
         self._dispatch = Dispatch(CONFIG)
         self._offset = 0
-        self.told = 0
+        self.done = 0
 
     def episode(self, number: int, endpoint: str) -> None:
         opened, resolved = findings(number, endpoint)
@@ -158,7 +160,7 @@ class Telling:
     def _tell(self, receiver: str, now_us: int) -> None:
         while self._dispatch.take(receiver, now_us) is not None:
             self._dispatch.backlogs[receiver].delivered(now_us)
-            self.told += 1
+            self.done += 1
 
 
 PARTS: Final[dict[str, Callable[[], Part]]] = {
