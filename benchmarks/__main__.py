@@ -58,7 +58,7 @@ Seconds = Annotated[int, typer.Option(min=1)]
 
 @app.callback(invoke_without_command=True)
 def everything(context: typer.Context, output: OutputForm = Output.TABLE) -> None:
-    """Without a command: all of them, of their usual size, in about 40 minutes on two cores."""
+    """Without a command: all of them, of their usual size, in about 45 minutes on two cores."""
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of each topic that was just made
     if context.invoked_subcommand is not None:
         return
