@@ -96,8 +96,8 @@ def rates(kafka: Site, folder: Path, telling: Telling) -> Rates:
     def is_over(seen: Seen) -> bool:
         return all(seen[name]["alerts"] >= telling.count for name in telling.names)
 
-    seen = told(kafka, folder, telling, is_over)
-    found = {n: (seen[n]["alerts"] - 1) / (seen[n]["last_s"] - seen[n]["first_s"]) for n in telling.names}
+    begun_s, seen = told(kafka, folder, telling, is_over)
+    found = {name: seen[name]["alerts"] / (seen[name]["last_s"] - begun_s) for name in telling.names}
     say(f"alerts: {', '.join(f'{name} {rate:,.0f}/s' for name, rate in found.items())}, down: {telling.down}")
     return found
 
@@ -110,20 +110,21 @@ def in_a_minute(kafka: Site, folder: Path) -> Seen:
         begun = [each["first_s"] for each in seen.values()]
         return min(begun) > 0 and time.time() >= max(begun) + MINUTE_S
 
-    return told(kafka, folder, telling, is_over)
+    return told(kafka, folder, telling, is_over)[1]
 
 
-def told(kafka: Site, folder: Path, telling: Telling, is_over: Callable[[Seen], bool]) -> Seen:
-    """Tell them, and what they have seen when it is over."""
+def told(kafka: Site, folder: Path, telling: Telling, is_over: Callable[[Seen], bool]) -> tuple[float, Seen]:
+    """Tell them: when the first alert was written (seconds since the epoch), and what they have seen in the end."""
     with running("receivers", "limited" if telling.is_limited else "") as receivers:
         url, site = wait_for_line(receivers), kafka.declared("alerts", 1)
         config = site.config(folder, **sections(url, telling))
         with Worker(config, command=AS_IT_IS if telling.is_limited else UNLIMITED) as program:
             program.until(lambda: bool(program.logged("delivering")))
             telling.start.wait()
+            begun_s = time.time()
             asyncio.run(write(site, telling.count))
             program.until(lambda: is_over(_seen(url)))
-            return _seen(url)
+            return begun_s, _seen(url)
 
 
 def sections(url: str, telling: Telling) -> Mapping[str, Mapping[str, Any]]:
