@@ -25,7 +25,7 @@ from actions.docket.standing import NOTHING, Answer, Ask, Entry, Hold, Lift, Ste
 from actions.docket.telling import NO_WORDS, Said, Subject, Voice, state_of
 from actions.executors.interface import Plan, Reading, Saved
 from actions.failure import Failure
-from schemas.outputs import Command, Id, Result, State
+from schemas.outputs import Action, Command, Id, Result, State
 from schemas.units import US, from_rfc3339
 
 GRACE_US: Final = 5 * US  # for a renewal that is on its way
@@ -117,15 +117,23 @@ class Desk:
             tell += (state_of(subject, State.RESTORED, voice, Said("nothing of it was in force")),)
         return (*tell, self._settle(entry, State.VERIFIED, now_us, "nothing was in force"))
 
+    def keep(self, entry: Entry) -> None:
+        """An overflow that another executor carries out asks for the cap that is held here: it stays as long."""
+        self.link(entry)
+        if self.hold is not None and self._is_held(entry.command.id):
+            self.hold = self.hold._replace(until=entry.command.expires_at)
+
     def hand_over(self, entry: Entry, now_us: int) -> Told:
-        """A sound command that another executor carries out in the place of ours."""
+        """A sound command by which another executor takes the place of ours, or takes back what ours was kept for."""
+        is_restore = entry.command.action is Action.RESTORE
+        why = entry.command.reason if is_restore else f"{entry.command.executor} takes its place"
         tell, waiting, restores = NOTHING, self.wanted, entry.command.restores
         lifts = self._is_held(restores)
         if waiting is not None and self._is_wanted(restores):
             lifts = lifts or waiting.is_chained
-            tell = self._drop_wanted(State.REPLACED, now_us, f"{entry.command.executor} takes its place")
+            tell = self._drop_wanted(State.RESTORED if is_restore else State.REPLACED, now_us, why)
         if lifts and self.hold is not None:
-            self._raise(Lift(f"{entry.command.executor} takes its place", pinned=entry.offset))
+            self._raise(Lift(why, pinned=entry.offset))
         return tell
 
     # what to do
@@ -201,10 +209,11 @@ class Desk:
 
     def _end_us(self) -> int | None:
         """When what is held ends by itself."""
-        if self.hold is None or self.hold.is_stuck or self.hold.entry.command.expires_at is None:
+        if self.hold is None or self.hold.is_stuck:
             return None
+        until = self.hold.until or self.hold.entry.command.expires_at
         grace_us = 0 if self.hold.state is State.APPLYING else GRACE_US
-        return from_rfc3339(self.hold.entry.command.expires_at) + grace_us
+        return None if until is None else from_rfc3339(until) + grace_us
 
     def _asked(self, tell: Told, step: Step, now_us: int) -> Turn:
         entry, before = self._about(step)

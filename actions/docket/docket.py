@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+from actions.brakes import MAX_REPLICAS
 from actions.docket.desk import Desk
 from actions.docket.office import MOST_BEHIND_US, Office, judge, judge_signed
 from actions.docket.past import Past
@@ -129,8 +130,14 @@ class Docket:
         command = entry.command
         if command.executor is not None and command.executor not in self._office.others:
             return self._refused(entry, Refusal.WRONG_EXECUTOR, now_us)
-        takes_over = command.action is not Action.RESTORE and desk.means(command.restores)
-        if takes_over and judge_signed(command, self._office, now_us) is None:
+        if not desk.means(command.restores):
+            return Heard(left=Left.NOT_OURS)
+        refusal, keeps = judge_signed(command, self._office, now_us), _keeps_the_cap(command)
+        if keeps and refusal is Refusal.EXPIRED:
+            desk.link(entry)
+        elif keeps and refusal is None:
+            desk.keep(entry)
+        elif refusal is None:
             return Heard(desk.hand_over(entry, now_us))
         return Heard(left=Left.NOT_OURS)
 
@@ -151,6 +158,11 @@ class Docket:
         desk = self._desks.get(endpoint)
         if desk is not None and desk.is_free:
             del self._desks[endpoint]
+
+
+def _keeps_the_cap(command: Command) -> bool:
+    """An overflow takes the place of a throttle, and says that the replicas which remain must not grow."""
+    return command.action is Action.OVERFLOW and MAX_REPLICAS in command.parameters
 
 
 def _why(refusal: Refusal, command: Command) -> str:

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from actions.executors.interface import Plan, Reading, Saved
 from actions.failure import Failure
-from schemas.outputs import Command, Id, Result, State
+from schemas.outputs import Command, Id, Result, State, Timestamp
 
 Told = tuple[Result, ...]
 NOTHING: Final[Told] = ()
@@ -63,13 +63,17 @@ class Wanted(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """What was begun outside. `is_stuck`: for a day it could not be undone."""
+    """What was begun outside. `is_stuck`: for a day it could not be undone.
+
+    `until`: its end, where another executor's command goes on with its cap; else it is the command's own.
+    """
 
     entry: Entry
     before: Saved
     state: State  # applying, applied, verified or failed
     links: frozenset[Id]
     is_stuck: bool = False
+    until: Timestamp | None = None
 
 
 class Lift(NamedTuple):
