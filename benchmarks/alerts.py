@@ -8,7 +8,6 @@ Alertmanager, which groups by itself, gets what came meanwhile in one request.
 from __future__ import annotations
 
 import asyncio
-import statistics
 import sys
 import tempfile
 import time
@@ -16,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from statistics import median
 from threading import Barrier
 from typing import Any, Final, NamedTuple
 
@@ -211,19 +211,25 @@ def rates_table(alone: Mapping[str, tuple[float, Bare]], together: Rates) -> Tab
 
 def down_table(found: Sequence[Sequence[Rates]]) -> Table:
     """Of each of the `WAYS` its runs."""
-    up, refused, silent = (medians(runs) for runs in found)
-    rows = [(SHOWN[n], up[n], refused[n], refused[n] / up[n], silent[n], silent[n] / up[n]) for n in OTHERS]
+    up, refused, silent = found
+    rows = [
+        (
+            SHOWN[name], median(run[name] for run in up),
+            median(run[name] for run in refused), _ratio(name, refused, up),
+            median(run[name] for run in silent), _ratio(name, silent, up),
+        ) for name in OTHERS
+    ]  # fmt: skip
     of, ratio = SHOWN[DOWN], Column("ratio", ".2f")
     return Table(
         f"Alerts: {of} is down, and the others go on",
         (Column("alerts per second"), Column(f"without {of}"), Column("refuses"), ratio, Column("is silent"), ratio),
         rows,
-        (f"medians of {len(found[0])} runs, in each of which all three ran at once",),
+        (f"medians of {len(up)} runs, in each of which all three ran at once; of the ratios, too",),
     )
 
 
-def medians(runs: Sequence[Rates]) -> Rates:
-    return {name: statistics.median(rates[name] for rates in runs) for name in runs[0]}
+def _ratio(name: str, runs: Sequence[Rates], others: Sequence[Rates]) -> float:
+    return median(run[name] / beside[name] for run, beside in zip(runs, others, strict=True))
 
 
 def limits_table(seen: Seen) -> Table:
