@@ -27,7 +27,7 @@ from detectors import SETTINGS
 from schemas.config import Config
 from schemas.outputs import Command, Finding
 from schemas.topics import BILLING, REQUESTS, SCALING
-from streams import configuration, logs, narration, overshoot_report
+from streams import configuration, executor_checks, logs, narration, overshoot_report
 from streams.acl_command import print_acls
 from streams.alert.command import alert
 from streams.dlq.commands import dlq_app
@@ -130,6 +130,8 @@ def run(config: ConfigFile = None) -> None:
     logs.configure()
     path = config_path(config)
     loaded = configuration.load(path, SETTINGS, os.environ)
+    if executor_checks.would_all_be_refused(loaded):
+        raise UsageError(f"run: {executor_checks.UNSIGNED}")
     sys.exit(run_worker(loaded, build_stage, reload=lambda: reloaded(path)))
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from schemas.config import Config, Mode
 from schemas.executors import HuggingFace, Kubernetes, LiteLLM, Webhook
 from schemas.outputs import Action
 from streams.address import EXPECTED, is_address
 from streams.typed_yaml import Report
+
+UNSIGNED: Final = "commands are carried out only if they are signed: set signing.key_file, or take `executors` out"
 
 
 def check_executors(config: Config, report: Report) -> None:
@@ -39,6 +42,14 @@ def check_reach(config: Config, report: Report) -> None:
     for endpoint, actions in _unreached(config):
         message = f"no executor takes {' or '.join(actions)} of it: such a command is carried out by nobody"
         report.warning(("endpoints", endpoint), message)
+
+
+def would_all_be_refused(config: Config) -> bool:
+    """Whether a worker with this configuration commands what every executor must refuse.
+
+    No warning of `check`: the configuration of executors and operators has no private key, and must not.
+    """
+    return bool(config.executors) and _acts(config) and config.signing.key is None
 
 
 def _acts(config: Config) -> bool:

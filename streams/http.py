@@ -55,7 +55,8 @@ class HttpServer:
         try:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
-            raise PortTaken(f"cannot listen on {host}:{port} (http.host, http.port): {error.strerror}") from error
+            where = "http.host, http.port; of `execute` and `alert` also --port"
+            raise PortTaken(f"cannot listen on {host}:{port} ({where}): {error.strerror}") from error
         taken: int = self._runner.addresses[0][1]
         log.info("listening", host=host, port=taken)
         return taken

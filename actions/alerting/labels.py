@@ -6,6 +6,7 @@ from typing import Final
 
 from schemas.config import Config
 from schemas.outputs import Alert
+from schemas.topics import EXTERNAL
 
 LABELS: Final = frozenset(
     {
@@ -28,7 +29,7 @@ def labels_of(alert: Alert, config: Config, action: str | None = None) -> dict[s
     """Those that the alert has. `action`: what is in force for its endpoint by what its episode has told so far."""
     endpoint = alert.endpoint
     found = {
-        "alertname": alert.rule,  # what Alertmanager's own routes and templates look at
+        "alertname": _alertname(alert),  # what Alertmanager's own routes and templates look at
         "rule": alert.rule,
         "severity": alert.severity.value,
         "subject": alert.subject,
@@ -50,6 +51,11 @@ def action_after(alert: Alert, before: str | None = None) -> str | None:
         return None
     came_into_force = alert.command_id is not None and details.get("held") is None
     return (_text(details.get("action")) if came_into_force else None) or before
+
+
+def _alertname(alert: Alert) -> str:
+    """The rule; of what came from outside its own name, with which its subject begins."""
+    return alert.subject.partition(" ")[0] if alert.rule == EXTERNAL else alert.rule
 
 
 def _text(value: object) -> str | None:

@@ -18,10 +18,10 @@ from msgspec import structs
 
 from schemas.config import Config
 from streams.acl import Process
-from streams.alert.concurrent import first
 from streams.alert.lease import Lease
 from streams.alert.metrics import AlertMetrics
 from streams.alert.session import Build, Session, Shared
+from streams.concurrent import first
 from streams.errors import TidegateError
 from streams.http import HttpServer
 from streams.outbox import SendFailed, new_producer

@@ -23,12 +23,12 @@ from schemas.topics import ALERTS, APPROVALS, RESULTS, STATE
 from schemas.units import US
 from schemas.unreadable import UNREADABLE
 from streams.alert import state
-from streams.alert.concurrent import first
 from streams.alert.deliverer import Change, Deliverer, Links
 from streams.alert.inputs import Inputs
 from streams.alert.lease import Lease
 from streams.alert.metrics import AlertMetrics
 from streams.alert.state import Keeper, Position
+from streams.concurrent import first
 from streams.outbox import Outbox
 
 CHANGES: Final = frozenset({State.VERIFIED, State.EXPIRED, State.RESTORED})  # what receivers may show

@@ -25,6 +25,7 @@ from schemas.topics import COMMANDS, RESULTS
 from schemas.units import US
 from streams import broker
 from streams.acl import Process
+from streams.concurrent import first
 from streams.execute.clerk import Clerk, Hands
 from streams.execute.fence import Fence
 from streams.execute.history import read_past
@@ -65,7 +66,9 @@ class Execution(ConsumerRebalanceListener):
     async def run(self) -> None:
         """Until `stop`, or until something fails, which is raised."""
         kafka = self._config.kafka
-        await verify(self._config, Process.EXECUTE, self._office.name)
+        await first(verify(self._config, Process.EXECUTE, self._office.name), self._stopped.wait())
+        if self._stopped.is_set():
+            return  # while no broker answered
         producer, self._consumer = new_producer(kafka), _new_consumer(self._config, self._office.name, self._rehearse)
         self._outbox = Outbox(producer, self.metrics.not_acknowledged, PATIENCE_S)
         self._fence = Fence(self._consumer, kafka.session_timeout)

@@ -87,7 +87,13 @@ def _of_the_kill_switch(question: Question, news: News) -> Answer | None:
 def _at_once(question: Question, news: News) -> Answer | None:
     """Whoever delivers alerts reads it from the topic, and answers nobody."""
     is_it = isinstance(news.said, Order) and news.said.id == question.order.id
-    return Answer(was_done=True, text="written") if is_it else None
+    return Answer(was_done=True, text=_written(question.order)) if is_it else None
+
+
+def _written(order: Order) -> str:
+    if order.verb is Verb.UNSILENCE:
+        return f"silence {short(order.silence_id or '')} ends now"
+    return f"silence {short(order.id)} until {order.until}: {', '.join(order.matchers)}"
 
 
 def _deed(command: Command) -> str:

@@ -32,6 +32,8 @@ class NotHeard(TidegateError):
 
 def new_order(speaker: Speaker, verb: Verb, why: str, now_us: int, **about: Any) -> Order:  # noqa: ANN401 -- fields
     """An order, sealed and signed."""
+    if not why.strip():
+        raise UsageError(f"{verb}: --why: expected a reason, got nothing")
     blank = Order(id=UNSEALED, verb=verb, who=speaker.name, why=why, at=rfc3339(now_us), **about)
     try:
         order = seal(msgspec.convert(msgspec.to_builtins(blank), Order))  # a struct checks its limits when it is read

@@ -11,6 +11,7 @@ from actions.chains import Chain, unfinished
 from actions.lifecycle import CARRIED_OUT, Life
 from actions.wording import lasting, what_to_do
 from schemas.config import Config
+from schemas.executors import DryRun
 from schemas.orders import Order
 from schemas.outputs import Action, Command, Held, Mode, Result, State
 from schemas.units import HOUR_US, US, from_rfc3339, rfc3339
@@ -114,7 +115,9 @@ def status_of(present: Present, config: Config, now_us: int) -> Status:
     return Status(
         at=rfc3339(now_us),
         in_force=tuple(_in_force(chain, now_us) for chain in chains),
-        saves_usd_per_hour=_saves(chain for chain in chains if chain.state in CARRIED_OUT),
+        saves_usd_per_hour=_saves(
+            chain for chain in chains if chain.state in CARRIED_OUT and not _is_dry(chain, config)
+        ),
         would_save_usd_per_hour=_saves(chain for chain in chains if chain.state not in CARRIED_OUT),
         waiting=tuple(_waiting(life.command, life.approvers) for life in waiting if life.command is not None),
         pauses=tuple(_pauses(present, config, now_us)),
@@ -123,6 +126,11 @@ def status_of(present: Present, config: Config, now_us: int) -> Status:
         supposed=sum(_is_supposed(life, now_us) for life in present.lives),
         warnings=tuple(_warnings(present, chains, waiting, now_us)),
     )
+
+
+def _is_dry(chain: Chain, config: Config) -> bool:
+    """Whether an executor that only says what it would do took it."""
+    return isinstance(config.executors.get(chain.last.executor or ""), DryRun)
 
 
 def _saves(chains: Iterable[Chain]) -> float:
