@@ -52,7 +52,8 @@ def reality_of(command: Command) -> Reality:
 class Claim(Struct, frozen=True):
     """What one episode wants done to one endpoint, and why.
 
-    An overflow without parameters found no provider.
+    An overflow without parameters found no provider. `approved_by`: who let it into force, nobody if by silence; None:
+    it needed no approval, or never got one.
     """
 
     episode: Id
@@ -66,6 +67,7 @@ class Claim(Struct, frozen=True):
     before: dict[str, Any]
     cost: Cost
     reason: str
+    approved_by: tuple[str, ...] | None = None
 
 
 class Demand(NamedTuple):

@@ -137,9 +137,9 @@ class Operators:
         if found is None or result.state is not State.FAILED:
             return []
         endpoint, brake = found
-        restore = self._control.lift(endpoint, brake, (moment.finding_id, moment.at_us, "failed"))
+        outputs = self._control.fail(endpoint, brake, moment)
         deed = what_to_do(brake.command.action, endpoint, brake.command.parameters)
-        return [restore, alerts.lifted(brake, moment.at_us, f"{deed} failed: {result.reason}")]
+        return [*outputs, alerts.lifted(brake, moment.at_us, f"{deed} failed: {result.reason}")]
 
     def _note_restore(self, result: Result, moment: Moment) -> Outputs:
         """That a brake does not come off is a matter for a person, until it did."""

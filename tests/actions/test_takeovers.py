@@ -1,0 +1,87 @@
+"""Brakes when the configuration changes under them, or what was to take their place comes to nothing."""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from actions import ActionFold
+from schemas.config import ApprovalRule, Policy, Seconds
+from schemas.orders import Verb
+from schemas.outputs import Action, Held, Mode, Result, State
+from tests.actions.findings import at, commands, later, resolved, runaway, settings, surge
+from tests.actions.orders import failed, obey, operators, order
+
+
+def test_what_nobody_has_approved_does_not_slip_in_behind_a_brake_that_needed_no_approval() -> None:
+    """A claim that waits for two persons stays one that waits, though a brake of another rule covered it."""
+    asks = ApprovalRule(rules=("runaway_replicas",), approve=Policy(persons=2))
+    free = ApprovalRule(approve="auto")
+    config = settings(
+        approvals=(asks, free), operators=operators("alice", "bob"), actions={"request_surge": "shutdown"}
+    )  # fmt: skip
+    fold, first = ActionFold(config), surge("acme/a", 0)
+    [shutdown] = commands(fold.apply(first, at(0)))
+    assert (shutdown.action, shutdown.held) == (Action.SHUTDOWN, None)
+    [covered] = commands(fold.apply(runaway("acme/a", 10), at(10)))
+    assert covered.held is Held.ALREADY_IN_FORCE
+    restore, weaker = commands(fold.apply(resolved(first, 60), at(60)))
+    assert (restore.action, restore.restores) == (Action.RESTORE, shutdown.id)
+    assert (weaker.action, weaker.held) == (Action.THROTTLE, Held.AWAITING_APPROVAL)
+    assert weaker.approval is not None
+    assert weaker.approval.persons == 2
+
+
+def test_in_shadow_nothing_that_waited_is_issued_any_more() -> None:
+    """Who turns the mode down to shadow means also what is pending, whatever its policy says of silence."""
+    policy = Policy(persons=1, within=Seconds(600), otherwise="issue")
+    config = settings(approvals=(ApprovalRule(approve=policy),), operators=operators("alice"))
+    for answered in (False, True):
+        fold = ActionFold(config)
+        [proposal] = commands(fold.apply(surge("acme/a", 0), at(0)))
+        fold.reconfigure(structs.replace(config, mode=Mode.SHADOW))
+        if answered:
+            outputs = obey(fold, order(Verb.APPROVE, "alice", 9, command_id=proposal.id), 9, config)
+        else:
+            tick = fold.overdue(at(601))
+            assert tick is not None
+            outputs = fold.apply(tick, None)
+        assert [command for command in commands(outputs) if command.held is None] == []
+        told = [(one.command_id, one.state, one.reason) for one in outputs if isinstance(one, Result)]
+        assert told == [(proposal.id, State.HELD, "shadow")]
+
+
+def test_in_shadow_no_weaker_brake_follows_a_real_one() -> None:
+    """The restore is real, for the brake was; what others still ask for is only supposed by now."""
+    config = settings(actions={"request_surge": "shutdown"})
+    fold, first = ActionFold(config), surge("acme/a", 0)
+    fold.apply(first, at(0))
+    fold.apply(runaway("acme/a", 10), at(10))
+    fold.reconfigure(structs.replace(config, mode=Mode.SHADOW))
+    restore, weaker = commands(fold.apply(resolved(first, 60), at(60)))
+    assert (restore.action, restore.held) == (Action.RESTORE, None)
+    assert (weaker.action, weaker.held) == (Action.THROTTLE, Held.SHADOW)
+
+
+def test_a_stronger_brake_that_failed_leaves_the_weaker_one_of_others() -> None:
+    """What it was to replace comes back at once, for its episode still asks for it."""
+    config = settings(actions={"request_surge": "shutdown"})
+    fold = ActionFold(config)
+    [throttle] = commands(fold.apply(runaway("acme/a", 0), at(0)))
+    [shutdown] = commands(fold.apply(surge("acme/a", 20, opened_s=20), at(20)))
+    assert (shutdown.action, shutdown.restores) == (Action.SHUTDOWN, throttle.id)
+    restore, again = commands(fold.apply(failed(shutdown, 60), at(60)))
+    assert (restore.action, restore.restores) == (Action.RESTORE, shutdown.id)
+    assert (again.action, again.parameters, again.held) == (Action.THROTTLE, throttle.parameters, None)
+
+
+def test_a_stronger_brake_that_failed_is_not_tried_again_within_the_cooldown() -> None:
+    """Though an escalation does not wait: each attempt takes the weaker brake off for a while."""
+    config = settings(actions={"request_surge": "shutdown"})
+    fold, found = ActionFold(config), surge("acme/a", 20, opened_s=20)
+    fold.apply(runaway("acme/a", 0), at(0))
+    [shutdown] = commands(fold.apply(found, at(20)))
+    fold.apply(failed(shutdown, 60), at(60))
+    [held] = commands(fold.apply(later(found, 90), at(90)))
+    assert (held.action, held.held) == (Action.SHUTDOWN, Held.COOLDOWN)
+    [tried] = commands(fold.apply(later(found, 400), at(400)))
+    assert (tried.action, tried.held) == (Action.SHUTDOWN, None)
