@@ -70,14 +70,15 @@ class Desk:
         """Whether it is what an earlier process holds."""
         return self._past is not None and self._past.command_id == command_id
 
-    def resume(self, entry: Entry, now_us: int) -> Told:
-        """Go on with what an earlier process began."""
+    def resume(self, entry: Entry, now_us: int, over: str | None = None) -> Told:
+        """Go on with what an earlier process began; `over`: why it must be undone at once."""
         past, self._past = self._past, None
         if past is None:
             return ()
         tell = self._drop_wanted(State.REPLACED, now_us, "")
         self.hold = Hold(entry, past.before, past.state, entry.ids)
-        self.lift = Lift("expired") if past.is_expired else None
+        why = "expired" if past.is_expired else over
+        self.lift = None if why is None else Lift(why)
         self._newest_us = from_rfc3339(entry.command.issued_at)
         return tell
 
@@ -118,14 +119,29 @@ class Desk:
         return (*tell, self._settle(entry, State.VERIFIED, now_us, "nothing was in force"))
 
     def hand_over(self, entry: Entry, now_us: int) -> Told:
-        """A sound command that another executor carries out in the place of ours."""
+        """A sound command that another executor carries out, or none, in the place of ours.
+
+        Whether it does is not known here. So what is held stays on beside it, for as long as the chain lasts.
+        """
+        tell, waiting, command = NOTHING, self.wanted, entry.command
+        is_chained = self._is_held(command.restores)
+        if waiting is not None and self._is_wanted(command.restores):
+            is_chained = is_chained or waiting.is_chained
+            tell = self._drop_wanted(State.REPLACED, now_us, f"{command.executor} takes its place")
+        if is_chained and self.hold is not None and command.expires_at is not None:
+            others_us = max(self.hold.others_us, from_rfc3339(command.expires_at))
+            self.hold = self.hold._replace(links=self.hold.links | entry.ids, others_us=others_us)
+        return tell
+
+    def let_go(self, entry: Entry, now_us: int) -> Told:
+        """A sound restore of what another executor has in the chain of ours: ours goes with it."""
         tell, waiting, restores = NOTHING, self.wanted, entry.command.restores
         lifts = self._is_held(restores)
         if waiting is not None and self._is_wanted(restores):
             lifts = lifts or waiting.is_chained
-            tell = self._drop_wanted(State.REPLACED, now_us, f"{entry.command.executor} takes its place")
+            tell = self._drop_wanted(State.RESTORED, now_us, "it had not begun")
         if lifts and self.hold is not None:
-            self._raise(Lift(f"{entry.command.executor} takes its place", pinned=entry.offset))
+            self._raise(Lift(entry.command.reason, pinned=entry.offset))
         return tell
 
     # what to do
@@ -203,8 +219,8 @@ class Desk:
         """When what is held ends by itself."""
         if self.hold is None or self.hold.is_stuck or self.hold.entry.command.expires_at is None:
             return None
-        grace_us = 0 if self.hold.state is State.APPLYING else GRACE_US
-        return from_rfc3339(self.hold.entry.command.expires_at) + grace_us
+        end_us = from_rfc3339(self.hold.entry.command.expires_at)
+        return end_us if self.hold.state is State.APPLYING else max(end_us, self.hold.others_us) + GRACE_US
 
     def _asked(self, tell: Told, step: Step, now_us: int) -> Turn:
         entry, before = self._about(step)
@@ -325,7 +341,11 @@ class Desk:
         """Undo what is held; what was done of it already stays done."""
         if self.hold is not None and self.hold.is_stuck:
             self.hold = self.hold._replace(is_stuck=False)
-        self.lift = lift if self.lift is None else self.lift._replace(by=(*self.lift.by, *lift.by), why=lift.why)
+        if self.lift is None:
+            self.lift = lift
+            return
+        is_told = self.lift.is_told_failed and not lift.by  # of the brake, or of other restores
+        self.lift = self.lift._replace(by=(*self.lift.by, *lift.by), why=lift.why, is_told_failed=is_told)
 
     def _drop_wanted(self, state: State, now_us: int, why: str, *, keep_links: bool = False) -> Told:
         """What waits is not carried out; if it failed or ended, a restore may still name it."""

@@ -7,14 +7,20 @@ Until `caught_up` nothing may be asked: what was commanded long ago may have bee
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from msgspec import structs
+
+from actions import commands
 from actions.docket.desk import Desk
 from actions.docket.office import MOST_BEHIND_US, Office, judge, judge_signed
-from actions.docket.past import Past
+from actions.docket.past import UNPROVEN, Past
 from actions.docket.standing import NOTHING, Answer, Ask, Entry, Told, Turn
 from actions.docket.telling import Subject, Voice, refusal_of
 from schemas.outputs import Action, Command, Refusal
+
+# what was begun is ended here, though it would not begin now; that it is the same says its id
+NOT_ANY_MORE: Final = frozenset({Refusal.UNKNOWN_KEY, Refusal.WRONG_EXECUTOR})
 
 
 class Left(StrEnum):
@@ -117,6 +123,8 @@ class Docket:
         refusal, is_restore = judge(command, self._office, now_us), command.action is Action.RESTORE
         if desk.resumes(command.id) and refusal in (None, Refusal.EXPIRED):
             return Heard(desk.resume(entry, now_us))
+        if desk.resumes(command.id) and refusal in NOT_ANY_MORE and _is_unaltered(command):
+            return Heard(desk.resume(entry, now_us, f"{refusal}, since the configuration was changed"))
         if refusal is None and not is_restore and desk.is_behind(command, MOST_BEHIND_US):
             refusal = Refusal.REPLAYED
         if refusal is Refusal.EXPIRED:
@@ -129,14 +137,19 @@ class Docket:
         command = entry.command
         if command.executor is not None and command.executor not in self._office.others:
             return self._refused(entry, Refusal.WRONG_EXECUTOR, now_us)
-        takes_over = command.action is not Action.RESTORE and desk.means(command.restores)
-        if takes_over and judge_signed(command, self._office, now_us) is None:
-            return Heard(desk.hand_over(entry, now_us))
+        if desk.means(command.restores) and judge_signed(command, self._office, now_us) in (None, Refusal.EXPIRED):
+            is_restore = command.action is Action.RESTORE
+            return Heard(desk.let_go(entry, now_us) if is_restore else desk.hand_over(entry, now_us))
         return Heard(left=Left.NOT_OURS)
 
     def _refused(self, entry: Entry, refusal: Refusal, now_us: int) -> Heard:
         command = entry.command
-        self._settled.add(command.id, now_us, None)
+        if refusal not in UNPROVEN:
+            self._settled.add(command.id, now_us, None)
+        elif self._settled.is_doubted(command.id):
+            return Heard(left=Left.KNOWN)
+        else:
+            self._settled.doubt(command.id, now_us)
         return Heard((refusal_of(Subject.of(command), refusal, self._voice(now_us), _why(refusal, command)),))
 
     def _voice(self, now_us: int) -> Voice:
@@ -151,6 +164,11 @@ class Docket:
         desk = self._desks.get(endpoint)
         if desk is not None and desk.is_free:
             del self._desks[endpoint]
+
+
+def _is_unaltered(command: Command) -> bool:
+    """Whether it is what its id says, whoever has signed it."""
+    return commands.seal(structs.replace(command, signature=None)).id == command.id
 
 
 def _why(refusal: Refusal, command: Command) -> str:

@@ -63,13 +63,17 @@ class Wanted(NamedTuple):
 
 
 class Hold(NamedTuple):
-    """What was begun outside. `is_stuck`: for a day it could not be undone."""
+    """What was begun outside. `is_stuck`: for a day it could not be undone.
+
+    `others_us`: the end of the last command of the chain that another executor has.
+    """
 
     entry: Entry
     before: Saved
     state: State  # applying, applied, verified or failed
     links: frozenset[Id]
     is_stuck: bool = False
+    others_us: int = 0
 
 
 class Lift(NamedTuple):
@@ -77,6 +81,6 @@ class Lift(NamedTuple):
 
     why: str
     by: tuple[Entry, ...] = ()
-    pinned: int | None = None  # the offset of another executor's command that is the reason
+    pinned: int | None = None  # the offset of another executor's restore that is the reason
     undone_us: int | None = None  # the undo was accepted, and is being read back
     is_told_failed: bool = False
