@@ -37,9 +37,10 @@ def pass_on(order: Order, at_us: int, offset: int, config: Config) -> Finding | 
 
 
 def report(result: Result, at_us: int, offset: int, config: Config) -> Finding | None:
-    """What the action stage is to hear of a result: failures, and restores that are done."""
+    """What the action stage is to hear of a result: failures, refusals, and restores that are done."""
     is_restored = result.action is Action.RESTORE and result.state is State.VERIFIED
-    if result.executor is None or not (result.state is State.FAILED or is_restored):
+    is_refused = result.refusal is not None and result.command_id is not None
+    if result.executor is None or not (result.state is State.FAILED or is_refused or is_restored):
         return None
     told = {"result": msgspec.to_builtins(result)}
     return _finding((EXECUTOR, result.id), told, (at_us, offset), config.version)

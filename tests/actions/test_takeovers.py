@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 from msgspec import structs
 
-from actions import ActionFold
+from actions import ActionFold, passed_on
 from schemas.config import ApprovalRule, Policy, Seconds
+from schemas.executors import DryRun
 from schemas.orders import Verb
-from schemas.outputs import Action, Held, Mode, Result, State
+from schemas.outputs import Action, Alert, Command, Finding, Held, Mode, Refusal, Result, State
 from tests.actions.findings import at, commands, later, resolved, runaway, settings, surge
 from tests.actions.orders import failed, obey, operators, order
 
@@ -85,3 +89,32 @@ def test_a_stronger_brake_that_failed_is_not_tried_again_within_the_cooldown() -
     assert (held.action, held.held) == (Action.SHUTDOWN, Held.COOLDOWN)
     [tried] = commands(fold.apply(later(found, 400), at(400)))
     assert (tried.action, tried.held) == (Action.SHUTDOWN, None)
+
+
+def reported(command: Command, at_s: float, **changes: Any) -> Finding:
+    """As `failed`, and otherwise where `changes` say so."""
+    result = structs.replace(msgspec.convert(failed(command, at_s).evidence["result"], Result), **changes)
+    heard = passed_on.report(result, at(at_s), 1_000_000 + round(at_s), settings())
+    assert heard is not None
+    return heard
+
+
+def test_people_hear_that_an_executor_refuses_what_is_taken_for_in_force() -> None:
+    """A key that it does not know, say: else all would believe that the endpoint is braked."""
+    fold = ActionFold(settings())
+    [command] = commands(fold.apply(surge("acme/a", 0), at(0)))
+    refusal = reported(command, 5, state=None, refusal=Refusal.UNKNOWN_KEY, reason="")
+    [alert] = fold.apply(refusal, at(5))
+    assert isinstance(alert, Alert)
+    assert (alert.dedup_key, alert.command_id) == (command.episode, command.id)
+    assert "NOT done, hf refuses it (unknown_key)" in alert.summary
+
+
+def test_only_its_own_executor_can_say_that_a_command_failed() -> None:
+    """Whatever another one says, the brake stays."""
+    config = settings(executors={"mine": DryRun()})
+    fold = ActionFold(config)
+    [command] = commands(fold.apply(surge("acme/a", 0), at(0)))
+    assert command.executor == "mine"
+    assert fold.apply(reported(command, 5, executor="other"), at(5)) == []
+    assert len(commands(fold.apply(reported(command, 6, executor="mine"), at(6)))) == 1
