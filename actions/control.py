@@ -45,6 +45,11 @@ class Moment(NamedTuple):
     logged_at_us: int | None
 
     @property
+    def come_us(self) -> int:
+        """The time that has come for sure: a sender's clock that is ahead of the log's must not end anything early."""
+        return self.at_us if self.logged_at_us is None else min(self.at_us, self.logged_at_us)
+
+    @property
     def age_us(self) -> int | None:
         return None if self.logged_at_us is None else self.logged_at_us - self.at_us
 
@@ -316,7 +321,7 @@ class Control:
             recent=sum(own >= kind for own, _ in self._memory.shared.recent),
             recent_here=sum(own >= kind and us > moment.at_us - HOUR_US for own, us in place.recent),
             down=capacity.down_with(claim, self._memory, self.config, kind) if downs else capacity.NOTHING_DOWN,
-            paused=self._memory.is_paused(moment.at_us),
+            paused=self._memory.is_paused(moment.come_us),
             refused=(claim.endpoint, claim.action) in self._memory.peek_line(claim.rule, claim.subject).refused,
             blind=self._is_blind(claim),
         )

@@ -51,10 +51,14 @@ class Present:
             self.unreadable += 1
             return None
 
+    def newest_turn(self) -> Order | None:
+        """The newest word about the kill switch, by its own clock: no older one counts."""
+        said = self._counting(Verb.PAUSE, Verb.RESUME)
+        return max(said, key=lambda order: (from_rfc3339(order.at), order.id), default=None)
+
     def pause(self, now_us: int) -> Order | None:
         """The kill switch, if it is on: the newest word about it, while its time lasts."""
-        said = [order for order in self._counting(Verb.PAUSE, Verb.RESUME) if from_rfc3339(order.at) <= now_us]
-        newest = max(said, key=lambda order: (from_rfc3339(order.at), order.id), default=None)
+        newest = self.newest_turn()
         return newest if newest is not None and newest.verb is Verb.PAUSE and _lasts(newest, now_us) else None
 
     def silences(self, now_us: int) -> list[Order]:

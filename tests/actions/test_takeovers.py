@@ -12,6 +12,7 @@ from schemas.config import ApprovalRule, Policy, Seconds
 from schemas.executors import DryRun
 from schemas.orders import Verb
 from schemas.outputs import Action, Alert, Command, Finding, Held, Mode, Refusal, Result, State
+from schemas.units import rfc3339
 from tests.actions.findings import at, commands, later, resolved, runaway, settings, surge
 from tests.actions.orders import failed, obey, operators, order
 
@@ -118,3 +119,14 @@ def test_only_its_own_executor_can_say_that_a_command_failed() -> None:
     assert command.executor == "mine"
     assert fold.apply(reported(command, 5, executor="other"), at(5)) == []
     assert len(commands(fold.apply(reported(command, 6, executor="mine"), at(6)))) == 1
+
+
+def test_a_clock_that_is_ahead_ends_nothing_early() -> None:
+    """One collector's clock must not end the kill switch, an approval's patience, or the brakes of a whole fleet."""
+    config = settings(operators=operators("alice"))
+    fold, ahead = ActionFold(config), surge("acme/b", 910)
+    fold.apply(surge("acme/a", 0), at(0))
+    obey(fold, order(Verb.PAUSE, "alice", 100, until=rfc3339(at(905))), 100, config)
+    assert [command.held for command in commands(fold.apply(ahead, at(620)))] == [Held.KILL_SWITCH]
+    [restore, *_] = commands(fold.apply(later(ahead, 920), at(921)))
+    assert (restore.action, restore.endpoint) == (Action.RESTORE, "acme/a")
