@@ -108,6 +108,12 @@ class Brake(Struct, frozen=True):
         end = self.command.expires_at if approval is None else approval.until
         return from_rfc3339(end or self.command.issued_at)
 
+    @property
+    def is_approved(self) -> bool:
+        """Whether enough persons have said yes to what awaits approval."""
+        approval = self.command.approval
+        return approval is not None and len(self.approvals) >= approval.persons
+
     def is_about(self, command_id: Id) -> bool:
         """Whether that command is this brake, or was before it was renewed."""
         return command_id in (self.command.id, self.began)

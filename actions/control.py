@@ -124,9 +124,10 @@ class Control:
         return sorted(late, key=lambda brake: (brake.expires_us, brake.command.id))
 
     def issue(self, endpoint: str, brake: Brake, at_us: int) -> Outputs:
-        """Carry out what awaited approval, if the stages that no approval overrules still let it pass."""
+        """Carry out what awaited approval, if the stages that no approval, or no silence, overrules let it pass."""
         first, moment = lead(brake.claims), Moment(brake.command.finding_id, at_us, None)
-        held = safety.check(first, self._context(first, moment, Mode.AUTO), safety.APPROVED)
+        stages = safety.APPROVED if brake.is_approved else safety.UNANSWERED
+        held = safety.check(first, self._context(first, moment, Mode.AUTO), stages)
         if held is None and self.config.mode_of(endpoint) is Mode.SHADOW:
             held = Held.SHADOW  # since it was asked for: in shadow nothing is carried out, whoever agreed
         self._drop(endpoint, brake)

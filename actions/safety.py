@@ -130,6 +130,7 @@ STAGES: Final[tuple[Stage, ...]] = (
 )  # fmt: skip
 OPERATORS: Final[tuple[Stage, ...]] = (kill_switch, evidence_too_old, protected)  # what also stops a renewal
 APPROVED: Final[tuple[Stage, ...]] = (kill_switch, protected, blast_radius)  # what no approval overrules
+UNANSWERED: Final[tuple[Stage, ...]] = (kill_switch, protected, refused, telemetry_gap, blast_radius)  # nor silence
 
 IN_FORCE_ALL_THE_SAME: Final = frozenset({None, Held.SHADOW, Held.AWAITING_APPROVAL})
 FOR_THIS_RUNG: Final = frozenset(

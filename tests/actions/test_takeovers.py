@@ -8,12 +8,12 @@ import msgspec
 from msgspec import structs
 
 from actions import ActionFold, passed_on
-from schemas.config import ApprovalRule, Policy, Seconds
+from schemas.config import ApprovalRule, Budget, Config, Policy, Seconds
 from schemas.executors import DryRun
 from schemas.orders import Verb
-from schemas.outputs import Action, Alert, Command, Finding, Held, Mode, Refusal, Result, State
+from schemas.outputs import Action, Alert, Command, Finding, Held, Mode, Refusal, Result, Severity, State
 from schemas.units import rfc3339
-from tests.actions.findings import at, commands, later, resolved, runaway, settings, surge
+from tests.actions.findings import at, commands, finding, later, resolved, runaway, settings, spend, surge
 from tests.actions.orders import failed, obey, operators, order
 
 
@@ -130,3 +130,38 @@ def test_a_clock_that_is_ahead_ends_nothing_early() -> None:
     assert [command.held for command in commands(fold.apply(ahead, at(620)))] == [Held.KILL_SWITCH]
     [restore, *_] = commands(fold.apply(later(ahead, 920), at(921)))
     assert (restore.action, restore.endpoint) == (Action.RESTORE, "acme/a")
+
+
+def by_silence(**changes: Any) -> Config:
+    """What nobody answers within ten minutes is issued."""
+    policy = Policy(persons=1, within=Seconds(600), otherwise="issue")
+    return settings(approvals=(ApprovalRule(approve=policy),), operators=operators("alice"), **changes)
+
+
+def test_what_was_rolled_back_does_not_come_back_by_silence() -> None:
+    """A tighter cap that waited when the brake was rolled back: the episode was told no, and nobody has said yes."""
+    config = by_silence()
+    fold, found = ActionFold(config), spend(0, [("acme/a", 40, 2.0)])
+    [first] = commands(fold.apply(found, at(0)))
+    [brake] = commands(obey(fold, order(Verb.APPROVE, "alice", 9, command_id=first.id), 9, config))
+    [tighter] = commands(fold.apply(later(found, 400, threshold=25.0), at(400)))
+    assert tighter.held is Held.AWAITING_APPROVAL
+    obey(fold, order(Verb.ROLLBACK, "alice", 410, command_id=brake.id), 410, config)
+    tick = fold.overdue(at(1001))
+    assert tick is not None
+    outputs = fold.apply(tick, None)
+    assert commands(outputs) == []
+    assert [(one.command_id, one.reason) for one in outputs if isinstance(one, Result)] == [(tighter.id, "refused")]
+
+
+def test_silence_shuts_nothing_down_in_the_dark() -> None:
+    """A source fell silent while nobody answered: an approval may overrule that, its absence does not."""
+    budgets = {"all": Budget(daily_usd=1200.0, endpoints=("acme/*",))}
+    config = by_silence(actions={"request_surge": "shutdown"}, budgets=budgets)
+    fold = ActionFold(config)
+    [proposal] = commands(fold.apply(surge("acme/a", 0), at(0)))
+    fold.apply(finding("telemetry_gap", "all", None, 300, opened_s=300, severity=Severity.ERROR), at(300))
+    tick = fold.overdue(at(601))
+    assert tick is not None
+    told = [one for one in fold.apply(tick, None) if isinstance(one, Result)]
+    assert [(one.command_id, one.state, one.reason) for one in told] == [(proposal.id, State.HELD, "telemetry_gap")]
