@@ -99,13 +99,16 @@ def demo(
 ) -> None:
     """The whole thing, nothing to install: a real Kafka, a worker, and a fleet with nine incidents.
 
-    Starts Apache Kafka (the first time it fetches 46 MB) and a worker, writes an
-    hour of history of 200 endpoints, then plays 50 seconds live: a 9x request
-    surge, a runaway from 3 to 40 replicas, an hour's allowance blown, a day's
-    budget at 130, 160 and 210 %, a bad release, a slow endpoint with a queue, and
-    one that sleeps and wakes all day. Shows findings and commands as they happen,
-    sums up, and leaves nothing behind. Exits with 0 only if all were caught, and
-    what was to be answered was acted on and restored.
+    Starts Apache Kafka (the first time it fetches 46 MB), a worker, those who
+    carry out and who page, and doubles of Hugging Face's and PagerDuty's APIs
+    and of a gateway. Writes an hour of history of 200 endpoints, then plays a
+    minute live: a 9x request surge, whose brake two persons approve, a runaway
+    from 3 to 40 replicas, an hour's allowance blown, a day's budget at 130, 160
+    and 210 %, a bad release, a slow endpoint with a queue, and one that sleeps
+    and wakes all day. Shows findings, approvals and commands, and what was read
+    back of them, sums up, and leaves nothing behind. Exits with 0 only if all
+    were caught and paged, and what was to be answered was acted on, verified
+    and restored.
     """
     from streams.demo.orchestrate import DemoOptions, run_demo  # noqa: PLC0415 -- Faust and Kafka: a second to import
 

@@ -1,5 +1,5 @@
-"""`tidegate demo`: a real Kafka, a real worker and a simulated fleet; what became of nine incidents."""
+"""`tidegate demo`: a real Kafka, a simulated fleet, and all of tidegate around it; what became of nine incidents."""
 
-from streams.demo.orchestrate import DemoOptions, run_demo
+from streams.demo.orchestrate import Demo, DemoOptions, run_demo
 
-__all__ = ["DemoOptions", "run_demo"]
+__all__ = ["Demo", "DemoOptions", "run_demo"]

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from schemas.outputs import Action, Command, Finding, Mode, Status
+from schemas.outputs import Action, Command, Finding, Status
 from schemas.units import HOUR_US
+from streams.demo.incidents import is_in_force
 from streams.demo.script import ACTORS, LAB, LAB_BUDGET, allowance_usd
 from streams.simulator import Fleet, Reading
 
@@ -89,7 +90,7 @@ class Board:
             self._open[finding.subject] = _OF_RULE.get(finding.rule, State.ALARM)
 
     def note_command(self, command: Command) -> None:
-        if command.mode is Mode.AUTO and command.held is None:
+        if is_in_force(command):
             self._brake[command.endpoint] = _OF_ACTION[command.action]
 
     def state(self, subject: str) -> State:

@@ -13,7 +13,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from schemas import topics
 from schemas.config import Kafka
-from schemas.outputs import Command, Finding
+from schemas.outputs import Command, Finding, Result
 from schemas.topics import Record
 from schemas.units import to_us
 from streams.broker import connect, new_consumer, new_producer
@@ -26,7 +26,12 @@ PARTITIONS: Final = 2  # of each input: few, so that each has traffic enough to 
 BATCH_BYTES: Final = 256 * 1024
 TIMEOUT_S: Final = 30.0
 _murmur2: Callable[[bytes], int] = murmur2  # aiokafka is annotated in part only
-OUTPUTS: Final = (topics.FINDINGS, topics.COMMANDS)
+OUTPUTS: Final[dict[str, type[Finding | Command | Result]]] = {
+    topics.FINDINGS: Finding,
+    topics.COMMANDS: Command,
+    topics.RESULTS: Result,
+}
+SPREAD: Final = frozenset({*topics.INPUTS, topics.COMMANDS})  # over `PARTITIONS`; the others have one
 
 
 class Taken(Record, Protocol):
@@ -67,7 +72,7 @@ class Publisher:
         sent = 0
         for event in events:
             sent += 1
-            place = (event.topic, self._partition(event.key))
+            place = (event.topic, self._partition(event.key) if _partitions(event.topic) > 1 else 0)
             batch = building.get(place) or building.setdefault(place, self._producer.create_batch())
             if batch.append(timestamp=None, key=event.key, value=event.value) is None:
                 await self._hand_over(place, batch)
@@ -98,7 +103,7 @@ class Publisher:
 
 
 class Listener:
-    """Reads tidegate's findings and commands from the first on, outside of any consumer group."""
+    """Reads findings, commands and what came of them from the first on, outside of any consumer group."""
 
     def __init__(self, kafka: Kafka) -> None:
         self._kafka = kafka
@@ -106,22 +111,22 @@ class Listener:
     async def __aenter__(self) -> Self:
         self._consumer = new_consumer(self._kafka, auto_offset_reset="earliest", fetch_max_wait_ms=100)
         await _in_time(self._consumer.start())
-        self._consumer.assign([TopicPartition(self._kafka.topic_prefix + name, 0) for name in OUTPUTS])
+        partitions = [(name, number) for name in OUTPUTS for number in range(_partitions(name))]
+        self._consumer.assign([TopicPartition(self._kafka.topic_prefix + name, number) for name, number in partitions])
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await _in_time(self._consumer.stop())
 
-    async def poll(self) -> list[tuple[Finding | Command, int]]:
+    async def poll(self) -> list[tuple[Finding | Command | Result, int]]:
         """What has come since the last call, with the broker's time in ms; does not wait for more."""
         fetched = await _in_time(self._consumer.getmany(timeout_ms=0))
         records: list[Taken] = [record for records in fetched.values() for record in records]
         return [(self._read(record), record.timestamp) for record in sorted(records, key=_logged_ms)]
 
-    def _read(self, record: Taken) -> Finding | Command:
-        if record.topic.endswith(topics.FINDINGS):
-            return msgspec.json.decode(record.value or b"", type=Finding)
-        return msgspec.json.decode(record.value or b"", type=Command)
+    def _read(self, record: Taken) -> Finding | Command | Result:
+        kind = OUTPUTS[record.topic.removeprefix(self._kafka.topic_prefix)]
+        return msgspec.json.decode(record.value or b"", type=kind)
 
 
 async def arrivals(kafka: Kafka, since_ms: int, endpoints: frozenset[str]) -> list[Arrival]:
@@ -151,6 +156,10 @@ async def _since(consumer: Any, kafka: Kafka, since_ms: int) -> list[Taken]:  # 
         for records in (await consumer.getmany(timeout_ms=200)).values():
             found += records
     return found
+
+
+def _partitions(topic: str) -> int:
+    return PARTITIONS if topic in SPREAD else 1
 
 
 def _logged_ms(record: Taken) -> int:

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from ruamel.yaml import YAML
 
 from schemas.config import Config, Kafka
+from schemas.signatures import PrivateKey
 from schemas.units import US
 from streams import logs
 from streams.broker import BrokerUnreachable, connect
@@ -27,9 +28,11 @@ from streams.demo import messages, script
 from streams.demo.incidents import Incidents, exit_code
 from streams.demo.kafka_io import PARTITIONS, TIMEOUT_S, Listener, Publisher, arrivals, remove_topics
 from streams.demo.messages import Backfill, Summary
-from streams.demo.stage_hand import StageHand, clock_us
+from streams.demo.outside import GATEWAY, HUB, Outside, write_secret
+from streams.demo.people import People
+from streams.demo.process import Crew, Process, Worker, free_port
+from streams.demo.stage_hand import StageHand, Tools, clock_us
 from streams.demo.view import Output, View, choose_view
-from streams.demo.worker import Worker, free_port
 from streams.errors import TidegateError
 from streams.local_kafka import LocalKafka
 from streams.simulator import BACKFILL, Fleet
@@ -37,7 +40,8 @@ from streams.topics import declare
 
 REACH_TIMEOUT_S: Final = 10.0
 READ_TIMEOUT_S: Final = 240.0  # a busy machine with one slow core
-GRACE_S: Final = 20.0  # how long the play waits for a brake that is not yet released
+START_TIMEOUT_S: Final = 60.0
+GRACE_S: Final = 40.0  # how long the play waits for a brake that is not yet released, and for the pager to hear of it
 CHUNK_S: Final = 60  # of history, made and sent at once: the minutes of `script.in_history`
 SCRAPE_EVERY_S: Final = 0.5
 INTERRUPTED: Final = 130
@@ -88,7 +92,7 @@ def _run(options: DemoOptions, view: View) -> int:
         if address is None:
             view.progress("starting Kafka")
             address = stack.enter_context(LocalKafka(notify=view.progress)).address
-        return asyncio.run(_Demo(options, view, folder).on(address))
+        return asyncio.run(Demo(options, view, folder).on(address))
 
 
 async def _reach(kafka: Kafka) -> None:
@@ -112,51 +116,82 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class _Demo:
-    """One run on one broker."""
+class Demo:
+    """One run on one broker. Who signed, who was asked, and what the outside was told can be seen afterwards."""
 
     def __init__(self, options: DemoOptions, view: View, folder: Path) -> None:
         self._options = options
         self._view = view
+        self._folder = folder
         self._config = folder / "tidegate.yaml"
         self._profiles = script.cast(options.seed)
         self._incidents = Incidents(script.EXPECTED)
+        self.people = People()
+        self.signer = PrivateKey.generate()
+        self.outside = Outside(folder)
 
     async def on(self, address: str) -> int:
+        """Play it on this broker; one that is not ours is left as it was."""
         run = "" if self._options.kafka is None else f"tidegate-demo-{uuid.uuid4().hex[:8]}"
         kafka = Kafka(bootstrap_servers=address, group=run or "tidegate-demo", topic_prefix=f"{run}." if run else "")
         await _reach(kafka)
-        self._view.say(messages.started(address, len(self._profiles)))
         async with AsyncExitStack() as stack:
             if run:
                 stack.push_async_callback(remove_topics, kafka)
-            await asyncio.wait_for(declare(Config(kafka=kafka), PARTITIONS), TIMEOUT_S)
-            return await self._play(kafka, stack)
+            return await self.play(kafka)
 
-    async def _play(self, kafka: Kafka, stack: AsyncExitStack) -> int:
-        publisher = await stack.enter_async_context(Publisher(kafka))
-        listener = await stack.enter_async_context(Listener(kafka))
+    async def play(self, kafka: Kafka) -> int:
+        """Declare the topics and play; the exit code."""
+        self._view.say(messages.started(kafka.bootstrap_servers, len(self._profiles)))
+        await asyncio.wait_for(declare(Config(kafka=kafka), PARTITIONS), TIMEOUT_S)
+        async with AsyncExitStack() as stack:
+            publisher = await stack.enter_async_context(Publisher(kafka))
+            listener = await stack.enter_async_context(Listener(kafka))
+            await stack.enter_async_context(self.outside)
+            crew = await stack.enter_async_context(Crew())
+            return await self._play(kafka, Tools(publisher, listener, crew, self.outside))
+
+    async def _play(self, kafka: Kafka, tools: Tools) -> int:
         fleet = Fleet(self._profiles, self._options.seed, clock_us() - script.HISTORY_S * US)
-        hand = StageHand(fleet, self._view, self._incidents)
-        hand.sent = await self._write_history(fleet, publisher)
-        worker = stack.enter_context(Worker(self._write_config(kafka), self._port))
-        tools = (publisher, listener, worker)
-        backfill = await self._until_read(hand, tools)
+        hand = StageHand(fleet, self._view, self._incidents, self.people)
+        port = free_port()
+        self._write_config(kafka, port)
+        tools.crew.start(self._others())
+        hand.sent = await self._write_history(fleet, tools.publisher)
+        self.outside.host(fleet)
+        await tools.crew.until_ready(START_TIMEOUT_S)  # before the worker, so that its figures are its own
+        worker = Worker(self._config, port)
+        tools.crew.start([worker])
+        backfill = await self._until_read(hand, tools, worker)
         began_ms = clock_us() // 1000
         hand.begin(script.cues())
         await hand.go_on(tools, self._over(hand), self._options.seconds + GRACE_S)
         return await self._sum_up(kafka, backfill, began_ms)
 
-    def _write_config(self, kafka: Kafka) -> Path:
-        self._port = free_port()
+    def _others(self) -> list[Process]:
+        """Those who carry out, and who tell."""
+        wanted = (("execute", "--executor", HUB), ("execute", "--executor", GATEWAY), ("alert",))
+        ports = [free_port() for _ in wanted]
+        return [
+            Process(self._config, port, *arguments, "--port", str(port))
+            for port, arguments in zip(ports, wanted, strict=True)
+        ]
+
+    def _write_config(self, kafka: Kafka, port: int) -> None:
         section = {
             "bootstrap_servers": kafka.bootstrap_servers,
             "group": kafka.group,
             "topic_prefix": kafka.topic_prefix,
         }
+        key_file = write_secret(self._folder / "tidegate.key", self.signer.pem().reveal())
+        settings = {
+            **script.settings(self._profiles, section, port, clock_us()),
+            **self.outside.settings(),
+            "operators": self.people.operators(),
+            "signing": {"key_file": str(key_file), "trusted": [str(self.signer.public)]},
+        }
         with self._config.open("w") as file:
-            YAML().dump(script.settings(self._profiles, section, self._port, clock_us()), file)
-        return self._config
+            YAML().dump(settings, file)
 
     async def _write_history(self, fleet: Fleet, publisher: Publisher) -> int:
         began, written = time.monotonic(), 0
@@ -169,11 +204,11 @@ class _Demo:
         self._view.say(messages.written(written, round(time.monotonic() - began, 3)))
         return written
 
-    async def _until_read(self, hand: StageHand, tools: tuple[Publisher, Listener, Worker]) -> Backfill:
-        reading = _Reading(hand, tools[2], self._view)
+    async def _until_read(self, hand: StageHand, tools: Tools, worker: Worker) -> Backfill:
+        reading = _Reading(hand, worker, self._view)
         if not await hand.go_on(tools, reading.done, READ_TIMEOUT_S):
             message = f"the worker had read {reading.events:,} of {hand.sent:,} events after {READ_TIMEOUT_S:.0f} s"
-            raise DemoError(f"{message}; the end of its log:\n{tools[2].log_tail()}")
+            raise DemoError(f"{message}; the end of its log:\n{worker.log_tail()}")
         self._view.say(messages.read(reading.backfill))
         return reading.backfill
 
@@ -186,7 +221,8 @@ class _Demo:
 
     async def _sum_up(self, kafka: Kafka, backfill: Backfill, began_ms: int) -> int:
         concerned = frozenset(key for expected in script.EXPECTED for key in expected.keys)
-        outcomes = self._incidents.outcomes(await arrivals(kafka, began_ms, concerned))
+        seen = await arrivals(kafka, began_ms, concerned)
+        outcomes = self._incidents.outcomes(seen, self.outside.bill_usd)
         self._view.sum_up(Summary(tuple(outcomes), backfill, self._incidents.others))
         return exit_code(outcomes)
 
@@ -224,4 +260,4 @@ class _Reading:
         return self.events >= sent_before
 
 
-__all__ = ["DemoOptions", "run_demo"]
+__all__ = ["Demo", "DemoOptions", "run_demo"]

@@ -25,7 +25,14 @@ LAB_BUDGET: Final = "lab"
 STUDIO_BUDGET: Final = "studio"
 
 SURGE: Final = 9.0
+SURGE_REPLICAS: Final = 8  # what the autoscaler makes of it: no more than anybody expects
+APPROVERS: Final = 2  # of a brake on the surging endpoint
+APPROVE_WITHIN: Final = "2m"
 RUNAWAY_REPLICAS: Final = 40
+QUOTA: Final = 64  # replicas that the provider lets an endpoint have
+WARM_S: Final = 1.0  # from wanted to ready, where the machine was used a moment ago ...
+LOADS_S: Final = {SURGING: 20.0}  # ... and where it was not
+UPDATES_S: Final = 0.5  # how long the provider takes to carry out a change
 FAILED_SHARE: Final = 0.8
 SLOWNESS: Final = 10.0
 QUEUE: Final = 40
@@ -38,6 +45,7 @@ DISCOUNT: Final = 0.35  # by how much the provider's bill is lower than replicas
 BILLED_FROM_S: Final = 57 * 60  # the bill covers from so long ago ...
 BILLED_TO_S: Final = 5 * 60  # ... until so long ago
 STUDIO_DAILY_USD: Final = 2000.0
+PROVIDER: Final = "cheaper-cloud"
 STUDIO_LINES: Final = (1.3, 0.3, 0.5, -1.5)  # of the day's amount: up the ladder, and down
 STUDIO_BILLED_FROM_S: Final = 6 * 3600
 STUDIO_BILLED_TO_S: Final = 2 * 3600
@@ -69,10 +77,11 @@ class Expectation:
     subject: str
     keys: tuple[str, ...]  # the endpoints whose events can breach it
     actions: tuple[Action, ...] = ()  # what must be done about it, in this order
+    persons: int = 0  # so many must have approved it, and the pager must have been told once, and once of its end
 
 
 EXPECTED: Final = (
-    Expectation("request_surge", SURGING, (SURGING,), (Action.THROTTLE,)),
+    Expectation("request_surge", SURGING, (SURGING,), (Action.THROTTLE,), APPROVERS),
     Expectation("runaway_replicas", RUNAWAY, (RUNAWAY,), (Action.THROTTLE,)),
     Expectation("hourly_spend", LAB_BUDGET, LAB, (Action.THROTTLE,)),
     Expectation("daily_spend", STUDIO_BUDGET, STUDIO, (Action.THROTTLE, Action.OVERFLOW, Action.SHUTDOWN)),
@@ -101,22 +110,26 @@ def cast(seed: int, size: int = FLEET_SIZE) -> tuple[Profile, ...]:
 def cues() -> tuple[Cue, ...]:
     """The play, in order of time. Every cause ends by itself before tidegate takes its brake off again."""
     return (
-        Cue(3.0, f"{SURGING}: {SURGE:.0f} x the usual requests for 9 s", lambda f: _load(f, SURGE)),
+        Cue(
+            3.0,
+            f"{SURGING}: {SURGE:.0f} x the usual requests for 9 s; it starts to grow, 4 -> {SURGE_REPLICAS}",
+            _surge,
+        ),
         Cue(4.0, f"{NAPPING}: nobody asks for a while; it scales to zero", _nap),
         Cue(5.0, f"{FAILING}: a bad release, {FAILED_SHARE:.0%} of its answers are errors", _break),
         Cue(6.0, f"{RUNAWAY}: the autoscaler runs away, 3 -> {RUNAWAY_REPLICAS} replicas", _run_away),
         Cue(8.0, f"{SLOW}: {SLOWNESS:.0f} x slower than usual, and {QUEUE} requests wait", _slow_down),
         Cue(9.0, f"{LAB_BUDGET}: an experiment scales out on the most expensive machines", _scale_out),
         Cue(11.0, f"{NAPPING}: the next request wakes it", _wake),
-        Cue(12.0, f"{SURGING}: the surge is over", lambda f: _load(f, 1.0)),
+        Cue(12.0, f"{SURGING}: the surge is over", _calm),
         Cue(14.0, f"{RUNAWAY}: the autoscaler is repaired", lambda f: _want(f, None, RUNAWAY)),
         Cue(17.0, f"{FAILING}, {SLOW}: rolled back", _recover),
         Cue(20.0, f"{LAB_BUDGET}: the experiment ends", lambda f: _want(f, None, *LAB)),
         Cue(22.0, f"{LAB_BUDGET}: the provider's bill arrives, {DISCOUNT:.0%} lower than the estimate", _bill),
         Cue(25.0, f"{STUDIO_BUDGET}: the night's bill arrives, much higher than anybody thought", _studio_line(0)),
-        Cue(29.0, f"{STUDIO_BUDGET}: a second page of it", _studio_line(1)),
-        Cue(33.0, f"{STUDIO_BUDGET}: a third page of it", _studio_line(2)),
-        Cue(38.0, f"{STUDIO_BUDGET}: the provider takes its mistake back, as a credit", _studio_line(3)),
+        Cue(30.0, f"{STUDIO_BUDGET}: a second page of it", _studio_line(1)),
+        Cue(35.0, f"{STUDIO_BUDGET}: a third page of it", _studio_line(2)),
+        Cue(41.0, f"{STUDIO_BUDGET}: the provider takes its mistake back, as a credit", _studio_line(3)),
     )
 
 
@@ -137,6 +150,7 @@ def settings(profiles: tuple[Profile, ...], kafka: dict[str, Any], port: int, no
     """The configuration file of the demo's worker, as plain data."""
     rules: dict[str, dict[str, Any]] = {expected.rule: {"resolve_after": RESOLVE_AFTER} for expected in EXPECTED}
     rules["queue_depth"]["for"] = QUEUE_FOR
+    approval = {"persons": APPROVERS, "within": APPROVE_WITHIN, "otherwise": "reject"}
     return {
         "kafka": kafka,
         "http": {"port": port},
@@ -147,8 +161,9 @@ def settings(profiles: tuple[Profile, ...], kafka: dict[str, Any], port: int, no
             LAB_BUDGET: {"daily_usd": round(24 * allowance_usd(), 2), "endpoints": ["lab/*"]},
             STUDIO_BUDGET: {"daily_usd": STUDIO_DAILY_USD, "timezone": zone_at_noon(now_us), "endpoints": ["studio/*"]},
         },
-        "overflow": {"providers": [{"name": "elsewhere", "price_usd_per_hour": 12.0, "endpoints": ["studio/*"]}]},
+        "overflow": {"providers": [{"name": PROVIDER, "price_usd_per_hour": 12.0, "endpoints": ["studio/*"]}]},
         "rules": rules,
+        "approvals": [{"rules": ["request_surge"], "approve": approval}],
     }
 
 
@@ -165,12 +180,19 @@ def _endpoint(profile: Profile) -> dict[str, Any]:
         "region": profile.region,
         "critical": profile.critical,
         **({"model_gb": MODEL_GB} if profile.name == NAPPING else {}),
+        # capped, freed, paused and resumed in twenty seconds, by tidegate: no autoscaler's doing
+        **({"rules": {"scale_thrash": {"enabled": False}}} if profile.name == STUDIO[0] else {}),
     }
 
 
-def _load(fleet: Fleet, factor: float) -> list[Emitted]:
-    fleet.load(SURGING, factor)
-    return []
+def _surge(fleet: Fleet) -> list[Emitted]:
+    fleet.load(SURGING, SURGE)
+    return _want(fleet, SURGE_REPLICAS, SURGING)
+
+
+def _calm(fleet: Fleet) -> list[Emitted]:
+    fleet.load(SURGING, 1.0)
+    return _want(fleet, None, SURGING)
 
 
 def _want(fleet: Fleet, replicas: int | None, *endpoints: str) -> list[Emitted]:

@@ -1,22 +1,25 @@
-"""The play itself: keeps the fleet going in real time, gives it its cues and tidegate's commands."""
+"""The play itself: keeps the fleet going in real time, gives it its cues, and follows what tidegate says."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NamedTuple
 
-from schemas.outputs import Command, Finding
+from schemas.outputs import Command, Finding, Result, State
+from schemas.topics import PASSED_ON
 from schemas.units import US
 from streams.courses import Courses, Turn
 from streams.demo import messages
 from streams.demo.board import Board
 from streams.demo.incidents import Incidents
 from streams.demo.kafka_io import Listener, Publisher
+from streams.demo.outside import Outside
+from streams.demo.people import People
+from streams.demo.process import Crew
 from streams.demo.script import Cue
 from streams.demo.view import View
-from streams.demo.worker import Worker
 from streams.simulator import Emitted, Fleet
 
 SLICE_S: Final = 0.1
@@ -27,7 +30,13 @@ def clock_us() -> int:
     return round(time.time() * US)
 
 
-Tools = tuple[Publisher, Listener, Worker]
+class Tools(NamedTuple):
+    """What the stage hand works with; `crew` is only looked at."""
+
+    publisher: Publisher
+    listener: Listener
+    crew: Crew
+    outside: Outside
 
 
 def _is_cancelled() -> bool:
@@ -39,7 +48,7 @@ def _is_cancelled() -> bool:
 class StageHand:
     """Everything that goes on while the demo waits or plays, done once per slice of a tenth of a second."""
 
-    def __init__(self, fleet: Fleet, view: View, incidents: Incidents) -> None:
+    def __init__(self, fleet: Fleet, view: View, incidents: Incidents, people: People) -> None:
         self._fleet = fleet
         self._view = view
         self._incidents = incidents
@@ -48,6 +57,7 @@ class StageHand:
         self._began_us: int | None = None
         self._seen: set[str] = set()
         self._courses = Courses()
+        self._people = people
         self.sent = 0
 
     @property
@@ -60,23 +70,18 @@ class StageHand:
         self._began_us = clock_us()
         self._cues = list(cues)
 
-    async def go_on(
-        self,
-        tools: tuple[Publisher, Listener, Worker],
-        until: Callable[[], Awaitable[bool]],
-        timeout_s: float,
-    ) -> bool:
+    async def go_on(self, tools: Tools, until: Callable[[], Awaitable[bool]], timeout_s: float) -> bool:
         """Slice after slice until the condition holds; False if the time is up before."""
-        publisher, listener, worker = tools
         deadline = time.monotonic() + timeout_s
         while not await until():
             if _is_cancelled():
                 raise asyncio.CancelledError
             if time.monotonic() > deadline:
                 return False
-            worker.check()
-            await self._listen(listener)  # first, so that what came before a cue is also said before it
-            await self._send(publisher)
+            tools.crew.check()
+            await self._listen(tools)  # first, so that what came before a cue is also said before it
+            tools.outside.lead(self._fleet)
+            await self._send(tools.publisher)
             if self.at_s is not None:
                 self._view.frame(self._board.frame(self.at_s))
             await asyncio.sleep(SLICE_S - time.time() % SLICE_S)
@@ -85,6 +90,7 @@ class StageHand:
     async def _send(self, publisher: Publisher) -> None:
         events = [*self._fleet.advance(clock_us()), *self._give_cues()]
         self.sent += await publisher.send(events)
+        await publisher.send(self._people.say(clock_us()))
 
     def _give_cues(self) -> list[Emitted]:
         at_s = self.at_s
@@ -95,23 +101,45 @@ class StageHand:
             events += cue.play(self._fleet)
         return events
 
-    async def _listen(self, listener: Listener) -> None:
-        for output, logged_ms in await listener.poll():
+    async def _listen(self, tools: Tools) -> None:
+        for output, logged_ms in await tools.listener.poll():
             if output.id in self._seen:
                 continue
             self._seen.add(output.id)
             at_s = None if self._began_us is None else logged_ms / 1000 - self._began_us / US
             self._note(output, logged_ms, at_s)
+        self._incidents.note_pages(tools.outside.pages())
 
-    def _note(self, output: Finding | Command, logged_ms: int, at_s: float | None) -> None:
-        if isinstance(output, Finding):
-            self._incidents.note_finding(output)
-            self._board.note_finding(output)
-            turn = self._courses.take(output)
-            if turn is not Turn.GOES_ON:
-                self._view.say(messages.found(output, at_s, turn))
-        else:
-            self._incidents.note_command(output, logged_ms)
-            self._board.note_command(output)
-            self._fleet.obey(output)
-            self._view.say(messages.commanded(output, at_s))
+    def _note(self, output: Finding | Command | Result, logged_ms: int, at_s: float | None) -> None:
+        match output:
+            case Finding():
+                self._note_finding(output, at_s)
+            case Command():
+                self._note_command(output, logged_ms, at_s)
+            case Result():
+                self._note_result(output, at_s)
+
+    def _note_finding(self, finding: Finding, at_s: float | None) -> None:
+        if finding.rule in PASSED_ON:
+            return
+        self._incidents.note_finding(finding)
+        self._board.note_finding(finding)
+        turn = self._courses.take(finding)
+        if turn is not Turn.GOES_ON:
+            self._view.say(messages.found(finding, at_s, turn))
+
+    def _note_command(self, command: Command, logged_ms: int, at_s: float | None) -> None:
+        self._incidents.note_command(command, logged_ms)
+        self._board.note_command(command)
+        self._people.hear(command, clock_us())
+        if command.proposal is not None:
+            self._view.say(messages.approved(command.proposal, command.approved_by, len(command.approved_by), at_s))
+        self._view.say(messages.commanded(command, at_s))
+
+    def _note_result(self, result: Result, at_s: float | None) -> None:
+        self._incidents.note_result(result)
+        asked = self._incidents.command(result.command_id)
+        if result.state is State.AWAITING_APPROVAL and asked is not None and asked.approval is not None:
+            self._view.say(messages.approved(asked.id, result.by, asked.approval.persons, at_s))
+        elif (said := messages.came(result, at_s)) is not None:
+            self._view.say(said)

@@ -12,8 +12,9 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from actions.wording import usd
 from streams.demo.board import Frame, Row, State
-from streams.demo.messages import Said, Summary, concluded, summed_up
+from streams.demo.messages import Said, Summary, concluded, paged, summed_up
 
 Output = Literal["table", "json"]
 PLAIN_WIDTH: Final = 120
@@ -21,7 +22,15 @@ TABLE_LINES: Final = 22  # what the table and its frame take of a terminal's hei
 REFRESH_PER_S: Final = 8
 
 _STYLE: Final = {State.OK: "dim", State.RESTORED: "green", State.THROTTLED: "yellow"}
-_EVENT_STYLE: Final = {"finding": "red", "command": "yellow", "script": "cyan", "failed": "bold red"}
+_EVENT_STYLE: Final = {
+    "finding": "red",
+    "command": "yellow",
+    "script": "cyan",
+    "failed": "bold red",
+    "approval": "magenta",
+    "verified": "green",
+    "restored": "green",
+}
 
 
 class View(Protocol):
@@ -209,16 +218,18 @@ def _progress(console: Console) -> Progress:
 
 def _print_summary(console: Console, summary: Summary) -> None:
     shown = Table(title="what happened", title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("incident", "subject", "action", "breach to command", "stopped", "verdict"):
+    for name in ("incident", "subject", "action", "to command", "to verified", "stopped", "billed", "verdict"):
         shown.add_column(name, overflow="fold")
     for outcome in summary.outcomes:
-        seconds, saves = outcome.seconds, outcome.saves_usd_per_hour
+        saves = outcome.saves_usd_per_hour
         shown.add_row(
             outcome.rule,
             outcome.subject,
-            "\n".join(outcome.actions) or "-",
-            "-" if seconds is None else f"{seconds:.3f} s",
+            "\n".join(action.removesuffix(f" {outcome.subject}") for action in outcome.actions) or "-",
+            _seconds(outcome.seconds),
+            _seconds(outcome.verified_s),
             "-" if saves is None else f"${saves:,.2f}/h",
+            f"${outcome.billed_usd:,.2f}" if outcome.billed_usd else "-",
             outcome.verdict,
         )
     console.print(shown)
@@ -227,4 +238,10 @@ def _print_summary(console: Console, summary: Summary) -> None:
         f"history: {backfill.events:,} events read in {backfill.seconds:.1f} s,"
         f" {backfill.events_per_s:,} events/s; episodes that nobody scripted: {summary.others}"
     )
+    console.print(paged(summary))
+    console.print(f"billed for replicas that were started meanwhile: {usd(summary.billed_usd)}")
     console.print(summed_up(summary).text)
+
+
+def _seconds(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f} s"

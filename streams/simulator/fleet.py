@@ -1,4 +1,4 @@
-"""The fleet in motion: it advances in fixed steps of event time, and obeys commands from the next step on.
+"""The fleet in motion: it advances in fixed steps of event time, and has the replicas that whoever runs it says.
 
 Each step draws the same number of random values in the same order, so a span gives the same events however
 finely it was asked for.
@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.outputs import Action, Command, Mode
 from schemas.topics import BILLING, REQUESTS, SCALING
 from schemas.units import HOUR_US, US
 from streams.simulator.meter import Credit, Meter
@@ -24,7 +23,6 @@ from streams.simulator.profiles import Profile, draw_profiles
 CLIMB_PER_S: Final = 15.0  # replicas that become ready, or go, in a second: a pool of warm machines
 OK: Final = 200
 FAILED: Final = 500
-TOO_MANY_REQUESTS: Final = 429
 PAUSED: Final = 400  # as Hugging Face answers for an endpoint that was paused, ...
 ASLEEP: Final = 503  # ... and for one that scaled to zero
 NO_LIMIT: Final = np.inf
@@ -75,11 +73,11 @@ class Reading:
     ready: int
     target: int
     usd_per_hour: float
-    throttled: bool
+    capped: bool
 
 
 class Fleet:
-    """Endpoints that answer requests, scale, cost money and do as they are told.
+    """Endpoints that answer requests, scale and cost money.
 
     `start_us` is the event time at which the first step begins, in microseconds since the epoch.
     """
@@ -101,8 +99,6 @@ class Fleet:
         self._queue = np.zeros(size, dtype=np.int64)
         self._wanted = np.full(size, np.nan)
         self._cap = np.full(size, NO_LIMIT)
-        self._limit_rps = np.full(size, NO_LIMIT)
-        self._tokens = np.zeros(size)
         self._target = self._desired()
         self._ready = self._target.copy()
         self._hosted = np.full((size, 2), np.nan)  # ready and target, of those that somebody else runs
@@ -143,19 +139,6 @@ class Fleet:
         self._hosted[index] = replicas.ready, replicas.target
         self._cap[index] = replicas.most
 
-    def obey(self, command: Command) -> bool:
-        """Carry out a command from the next step on; False if it is not to be, or is for someone else."""
-        index = self._index.get(command.endpoint)
-        if index is None or command.mode is not Mode.AUTO or command.held is not None:
-            return False
-        if command.action is Action.SHUTDOWN:
-            self._cap[index] = 0
-        elif command.action in {Action.THROTTLE, Action.OVERFLOW}:
-            self._throttle(index, command.parameters)
-        elif command.action is Action.RESTORE:
-            self._cap[index] = self._limit_rps[index] = NO_LIMIT
-        return True
-
     def bill(self, endpoint: str, start_us: int, end_us: int, share: float = 1.0) -> Emitted:
         """The provider's bill for a period: `share` of what replicas x price makes of it."""
         estimate_usd = self.meter.cost_usd(endpoint, start_us, end_us)
@@ -187,19 +170,13 @@ class Fleet:
             ready=ready,
             target=int(self._target[i]),
             usd_per_hour=ready * self.profiles[i].price_usd_per_hour,
-            throttled=self._is_capped(i) or bool(np.isfinite(self._limit_rps[i])),
+            capped=self._is_capped(i),
         )
 
     def _is_capped(self, index: int) -> bool:
         """Whoever runs an endpoint always has some maximum: it is a cap where more are wanted."""
         is_hosted = not np.isnan(self._hosted[index, 0])
         return bool(self._cap[index] < (self._wishes()[index] if is_hosted else NO_LIMIT))
-
-    def _throttle(self, index: int, parameters: dict[str, Any]) -> None:
-        if (replicas := parameters.get("max_replicas")) is not None:
-            self._cap[index] = replicas
-        if (rps := parameters.get("max_requests_per_second")) is not None:
-            self._limit_rps[index] = self._tokens[index] = rps
 
     def _column(self, name: str) -> NDArray[np.float64]:
         return np.array([getattr(profile, name) for profile in self.profiles], dtype=np.float64)
@@ -262,29 +239,18 @@ class Fleet:
         return Emitted(time_us, SCALING, self._keys[i], _encode(event))
 
     def _serve(self, cadence: Cadence) -> Iterator[Emitted]:
-        """The step's requests; what was turned away is reported too, so the offered rate stays visible."""
+        """The step's requests; what finds nobody is reported too, so the offered rate stays visible."""
         seconds = cadence.step_us / US
         offered = self._rng.poisson(self._normal_rps() * self._load * seconds)
         durations = self._slowness * self._rng.lognormal(np.log(DURATION_S), DURATION_SIGMA, len(offered))
         offsets = self._rng.integers(cadence.step_us, size=(2, len(offered)))
-        served = self._admitted(offered, seconds)
-        down = self._target == 0
-        served[down] = 0
-        refused = np.where(down, np.where(self._cap == 0, PAUSED, ASLEEP), TOO_MANY_REQUESTS)
+        served = np.where(self._target == 0, 0, offered)
+        refused = np.where(self._cap == 0, PAUSED, ASLEEP)
         failed = self._rng.binomial(served, self._failing)
         self._remember(offered / seconds, seconds)
         yield from self._requests(served - failed, np.full_like(served, OK), offsets[0], durations)
         yield from self._requests(failed, np.full_like(served, FAILED), offsets[0], durations)
         yield from self._requests(offered - served, refused, offsets[1], np.full(len(offered), REFUSED_S))
-
-    def _admitted(self, offered: NDArray[np.int64], seconds: float) -> NDArray[np.int64]:
-        """How many requests each gateway lets through in this step: a token bucket one second deep."""
-        limited = np.isfinite(self._limit_rps)
-        limit = np.where(limited, self._limit_rps, 0.0)
-        self._tokens = np.minimum(self._tokens + limit * seconds, np.maximum(limit, 1.0))
-        admitted = np.where(limited, np.minimum(offered, np.floor(self._tokens)), offered).astype(np.int64)
-        self._tokens -= np.where(limited, admitted, 0)
-        return np.asarray(admitted)
 
     def _remember(self, rps: NDArray[np.float64], seconds: float) -> None:
         weight = min(1.0, seconds)

@@ -110,7 +110,7 @@ def test_these_logs_make_every_one_of_the_rules_speak() -> None:
     assert {"cost_spike", "cost_per_request", "regional_cost"} <= {one.rule for one in told_of}
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(PHASES, LIMITS, st.data())
 def test_budgets_say_the_same_however_their_log_is_cut(phases: list[Phase], limits: Input, data: st.DataObject) -> None:
     """Batches, restarts, batches that come twice, endpoints that are forgotten: the same bytes, and the same state."""
@@ -125,7 +125,7 @@ def test_budgets_say_the_same_however_their_log_is_cut(phases: list[Phase], limi
     assert {**pieces.facts, **whole.facts} == pieces.facts
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(PHASES)
 def test_where_the_endpoints_of_a_budget_stand_in_the_state_does_not_matter(phases: list[Phase]) -> None:
     """Facts come back in any order, and the numbers of their series with them."""

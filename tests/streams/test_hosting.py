@@ -148,7 +148,7 @@ def test_a_fleet_has_the_replicas_that_the_double_runs() -> None:
             double.lead(fleet)
             list(fleet.advance(round(clock.now_s * US), LIVE))
         now = fleet.reading(NAME)
-        return now.ready, now.target, now.usd_per_hour, now.throttled
+        return now.ready, now.target, now.usd_per_hour, now.capped
 
     assert after(2) == (3, 3, 180.0, False)
     fleet.want(NAME, 8)

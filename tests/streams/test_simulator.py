@@ -1,8 +1,8 @@
-"""The simulated fleet: reproducible, as busy as its profiles say, and obedient."""
+"""The simulated fleet: reproducible, as busy as its profiles say, and as large as whoever runs it says."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from statistics import median
@@ -12,10 +12,9 @@ import msgspec
 import pytest
 
 from schemas.events import Billing, Request, Scaling
-from schemas.outputs import Action, Command, Cost, Held, Mode
 from schemas.topics import BILLING, REQUESTS, SCALING
 from schemas.units import HOUR_US, US
-from streams.simulator import BACKFILL, LIVE, Emitted, Fleet, Profile, draw_profiles, simulate
+from streams.simulator import BACKFILL, LIVE, Emitted, Fleet, Profile, Replicas, draw_profiles, simulate
 from streams.simulator.meter import Credit, Meter
 
 START_US = 1_800_000_000 * US
@@ -30,25 +29,6 @@ def fleet(*profiles: Profile, seed: int = 7) -> Fleet:
 
 def run(subject: Fleet, seconds: float) -> list[Emitted]:
     return list(subject.advance(subject.now_us + round(seconds * US), LIVE))
-
-
-def command(action: Action, endpoint: str = "acme/busy", **parameters: float) -> Command:
-    return Command(
-        id="0" * 32,
-        action=action,
-        endpoint=endpoint,
-        parameters=parameters,
-        mode=Mode.AUTO,
-        held=None,
-        finding_id="1" * 32,
-        episode="2" * 32,
-        rule="runaway_replicas",
-        issued_at="",
-        expires_at=None,
-        reason="",
-        cost=Cost(),
-        before={},
-    )
 
 
 def requests(events: list[Emitted], endpoint: str) -> list[Request]:
@@ -80,13 +60,13 @@ def test_a_span_is_the_same_however_finely_it_is_asked_for() -> None:
     assert pieces == whole
 
 
-def test_the_same_commands_give_the_same_events() -> None:
-    """The fleet's answer to a command is part of what can be made again."""
+def test_the_same_replicas_give_the_same_events() -> None:
+    """The fleet's answer to what is done to it is part of what can be made again."""
     logs = []
     for _ in range(2):
         subject = fleet()
         before = run(subject, 2)
-        subject.obey(command(Action.THROTTLE, max_replicas=1))
+        subject.follow("acme/busy", Replicas(ready=1, target=1, most=1))
         logs.append(before + run(subject, 3))
     assert logs[0] == logs[1]
 
@@ -196,62 +176,27 @@ def test_a_runaway_shows_its_target_at_once_and_climbs() -> None:
     assert len(set(ready)) > 10
 
 
-def test_a_cap_on_replicas_is_obeyed_until_it_is_lifted() -> None:
-    """A throttle wins over what the autoscaler wants; a restore gives it back."""
+def test_who_is_run_by_somebody_else_has_the_replicas_that_are_said() -> None:
+    """Whatever its autoscaler wants; and its events tell of the most that it may have."""
     subject = fleet()
     subject.want("acme/busy", 40)
     run(subject, 5)
-    assert subject.obey(command(Action.THROTTLE, max_replicas=8))
+    subject.follow("acme/busy", Replicas(ready=8, target=9, most=9))
     last = scalings(run(subject, 5), "acme/busy")[-1]
-    assert (last.ready_replicas, last.target_replicas, last.max_replicas) == (8, 8, 8)
-    assert subject.obey(command(Action.RESTORE))
-    assert scalings(run(subject, 5), "acme/busy")[-1].ready_replicas == 40
+    assert (last.ready_replicas, last.target_replicas, last.max_replicas) == (8, 9, 9)
+    assert subject.wish("acme/busy") == 40
+    assert subject.reading("acme/busy").capped
 
 
-def test_a_limit_on_requests_answers_429_beyond_it() -> None:
-    """What is turned away is still reported, so the offered rate stays visible."""
-    subject = fleet()
-    subject.obey(command(Action.THROTTLE, max_requests_per_second=5.0))
-    by_status: defaultdict[int, int] = defaultdict(int)
-    for request in requests(run(subject, 30), "acme/busy"):
-        by_status[request.status] += request.count
-    assert by_status[200] <= 5 * 31
-    assert by_status[200] >= 5 * 28
-    assert by_status[200] + by_status[429] == pytest.approx(600, rel=0.2)
-
-
-def test_a_limit_above_the_traffic_turns_nobody_away() -> None:
-    """A throttle to the normal rate hurts no normal traffic."""
-    subject = fleet()
-    subject.obey(command(Action.THROTTLE, max_requests_per_second=200.0))
-    assert {r.status for r in requests(run(subject, 10), "acme/busy")} == {200}
-
-
-def test_a_shutdown_pauses_the_endpoint() -> None:
+def test_who_is_paused_turns_everybody_away() -> None:
     """No replicas, state paused, and requests are answered with 400, as Hugging Face does."""
     subject = fleet()
-    subject.obey(command(Action.SHUTDOWN))
+    subject.follow("acme/busy", Replicas(ready=0, target=0, most=0))
     events = run(subject, 5)
     last = scalings(events, "acme/busy")[-1]
     assert (last.ready_replicas, last.state) == (0, "paused")
     assert {r.status for r in requests(events, "acme/busy")} == {400}
     assert subject.reading("acme/busy").usd_per_hour == 0
-
-
-@pytest.mark.parametrize(
-    "ignored",
-    [
-        msgspec.structs.replace(command(Action.SHUTDOWN), mode=Mode.SHADOW),
-        msgspec.structs.replace(command(Action.SHUTDOWN), held=Held.COOLDOWN),
-        command(Action.SHUTDOWN, endpoint="acme/unknown"),
-    ],
-    ids=["shadow", "held", "unknown endpoint"],
-)
-def test_only_commands_that_count_are_obeyed(ignored: Command) -> None:
-    """Whatever is in shadow, held back or for someone else changes nothing."""
-    subject = fleet()
-    assert not subject.obey(ignored)
-    assert run(subject, 3) == run(fleet(), 3)
 
 
 def test_every_endpoint_reports_its_replicas_at_least_every_five_seconds() -> None:

@@ -208,6 +208,42 @@ def test_another_executor_takes_the_place_of_ours(desk: Simulation) -> None:
     assert desk.states(given.id)[-1] is State.RESTORED
 
 
+def test_an_overflow_elsewhere_keeps_the_cap_that_is_held_here(desk: Simulation) -> None:
+    """As long as it lasts, renewals and restarts included; its restore takes the cap off."""
+    cap = {"max_replicas": 2}
+    given = command(parameters={"level": 1, **cap})
+    carried_out(desk, given)
+    away = {"executor": "gateway", "parameters": {"provider": "elsewhere", **cap}}
+    overflow = command(Action.OVERFLOW, START_US + MINUTE_US, restores=given.id, **away)
+    renewed = command(Action.OVERFLOW, START_US + 10 * MINUTE_US, restores=overflow.id, **away)
+    carried_out(desk, overflow)
+    desk.now_us = START_US + 10 * MINUTE_US
+    carried_out(desk, renewed)
+    desk.now_us = START_US + 20 * MINUTE_US  # beyond the end of the first two
+    desk.settle()
+    assert desk.outside.level == 1
+    desk.start()
+    desk.settle()
+    assert desk.outside.level == 1
+    carried_out(desk, command(Action.RESTORE, desk.now_us, restores=renewed.id, executor="gateway"))
+    assert desk.outside.level == 0
+    assert desk.outside.writes == [1, 0]
+    assert desk.states(given.id)[-1] is State.RESTORED
+
+
+def test_a_cap_that_an_overflow_kept_ends_with_it(desk: Simulation) -> None:
+    """Nobody renewed it: it comes off by itself."""
+    given = command(parameters={"level": 1, "max_replicas": 2})
+    away = {"executor": "gateway", "parameters": {"provider": "elsewhere", "max_replicas": 2}}
+    carried_out(desk, given, command(Action.OVERFLOW, START_US + MINUTE_US, restores=given.id, **away))
+    desk.now_us = START_US + (LIFETIME_S + 30) * US
+    desk.settle()
+    assert desk.outside.level == 1
+    desk.now_us += MINUTE_US
+    desk.settle()
+    assert desk.outside.level == 0
+
+
 def test_an_approved_command_is_known_by_its_proposal_too(desk: Simulation) -> None:
     """A restore may name the id that it had before it was approved."""
     given = command(proposal="a" * 32)
