@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 
 from actions import results
 from actions.alerts import TIDEGATE
@@ -42,7 +43,7 @@ def report(result: Result, at_us: int, offset: int, config: Config) -> Finding |
     is_refused = result.refusal is not None and result.command_id is not None
     if result.executor is None or not (result.state is State.FAILED or is_refused or is_restored):
         return None
-    told = {"result": msgspec.to_builtins(result)}
+    told = {"result": msgspec.to_builtins(structs.replace(result, before={}, after={}))}  # the outside's: of any depth
     return _finding((EXECUTOR, result.id), told, (at_us, offset), config.version)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 from msgspec import structs
 
-from actions.passed_on import refused
+from actions import ActionFold
+from actions.passed_on import refused, report
 from schemas.config import Config
 from schemas.orders import Verb, seal
-from schemas.outputs import Refusal
-from tests.actions.findings import at
-from tests.actions.orders import KEYS, operators, order
+from schemas.outputs import Refusal, Result
+from streams.core_stage import encode
+from tests.actions.findings import at, commands, settings, surge
+from tests.actions.orders import KEYS, failed, operators, order
 
 CONFIG = Config(operators=operators("alice"))
 
@@ -23,3 +28,15 @@ def test_a_time_that_is_none_is_refused_and_stops_nobody(field: str, text: str) 
     refusal = refused(KEYS["alice"].sign(given), at(0), CONFIG)
     assert refusal is not None
     assert refusal[0] is Refusal.UNREADABLE
+
+
+def test_what_the_outside_said_stays_behind() -> None:
+    """How things were may be nested deeper than the action stage's log can hold: it would stop the worker for good."""
+    deep: dict[str, Any] = {}
+    for _ in range(400):
+        deep = {"deeper": deep}
+    [command] = commands(ActionFold(settings()).apply(surge("acme/a", 0), at(0)))
+    told = msgspec.convert(failed(command, 5).evidence["result"], Result)
+    finding = report(structs.replace(told, before=deep, after=deep), at(5), 0, CONFIG)
+    assert finding is not None
+    assert encode(finding)
