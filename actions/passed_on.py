@@ -84,7 +84,7 @@ def _not_allowed(order: Order, config: Config) -> tuple[Refusal, str] | None:
 def _finding(source: tuple[str, Id], evidence: dict[str, Any], place: tuple[int, int], config_version: str) -> Finding:
     (rule, source_id), (at_us, offset) = source, place
     return Finding(
-        id=derive_id(rule, source_id, offset),
+        id=derive_id(rule, source_id, offset, config_version),
         episode=derive_id(rule, source_id),
         rule=rule,
         subject=TIDEGATE,

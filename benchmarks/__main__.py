@@ -14,7 +14,19 @@ import orjson
 import typer
 from rich.console import Console
 
-from benchmarks import checkpoints, latency, memory, peers, profiling, replay, throughput, workers
+from benchmarks import (
+    actions,
+    alerts,
+    checkpoints,
+    episodes,
+    latency,
+    memory,
+    peers,
+    profiling,
+    replay,
+    throughput,
+    workers,
+)
 from benchmarks.log import Log
 from benchmarks.process import BenchmarkFailed, say
 from benchmarks.table import WIDTH, Table
@@ -46,12 +58,12 @@ Seconds = Annotated[int, typer.Option(min=1)]
 
 @app.callback(invoke_without_command=True)
 def everything(context: typer.Context, output: OutputForm = Output.TABLE) -> None:
-    """Without a command: all of them, of their usual size, in about 25 minutes on two cores."""
+    """Without a command: all of them, of their usual size, in about 45 minutes on two cores."""
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # it warns of each topic that was just made
     if context.invoked_subcommand is not None:
         return
     failed = False
-    for scenario in (run_throughput, run_latency, run_memory, run_checkpoints, run_replay, run_workers, run_profile):
+    for scenario in SCENARIOS:
         try:
             scenario(output=output)
         except BenchmarkFailed as error:  # the others are still worth their minutes
@@ -124,10 +136,44 @@ def run_profile(events: Events = BACKLOG, output: OutputForm = Output.TABLE) -> 
     report("profile", lambda: profiling.run(events), output)
 
 
+@app.command("actions")
+def run_actions(
+    incidents: Annotated[int, typer.Option(min=2, help="Runaways, each on an endpoint of its own.")] = 300,
+    output: OutputForm = Output.TABLE,
+) -> None:
+    """From a finding to its command, and to its effect, verified at Hugging Face's double."""
+    report("actions", lambda: actions.run(incidents), output)
+
+
+@app.command("alerts")
+def run_alerts(
+    count: Annotated[int, typer.Option("--alerts", min=2, help="Alerts in each run.")] = 1_000,
+    runs: Runs = 3,
+    output: OutputForm = Output.TABLE,
+) -> None:
+    """Notifications per second of each receiver, also beside one that is down, and within their limits."""
+    report("alerts", lambda: alerts.run(count, runs), output)
+
+
+@app.command("episodes")
+def run_episodes(
+    count: Annotated[int, typer.Option("--episodes", min=10, help="That open, and resolve.")] = 100_000,
+    output: OutputForm = Output.TABLE,
+) -> None:
+    """Memory of what decides, carries out and tells, over many episodes."""
+    report("episodes", lambda: episodes.run(count), output)
+
+
 @app.command("peers")
 def install_peers() -> None:
     """Get the programs to compare with, into a folder that is not under version control; nothing else needs this."""
     peers.install()
+
+
+SCENARIOS: Final = (
+    run_throughput, run_latency, run_memory, run_checkpoints, run_replay, run_workers, run_profile,
+    run_actions, run_alerts, run_episodes,
+)  # fmt: skip
 
 
 def report(name: str, scenario: Callable[[], list[Table]], output: Output) -> None:

@@ -65,10 +65,12 @@ def running(name: str, *arguments: object) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def wait_for_line(process: subprocess.Popen[bytes]) -> None:
-    """Wait until a program in the background says that it is ready."""
-    if process.stdout is None or not process.stdout.readline():
+def wait_for_line(process: subprocess.Popen[bytes]) -> str:
+    """Wait until a program in the background says that it is ready, or where it is."""
+    line = b"" if process.stdout is None else process.stdout.readline()
+    if not line:
         raise BenchmarkFailed(f"{process.args!r} ended before it was ready")
+    return line.decode().strip()
 
 
 def cpu_s(pid: int) -> float:
@@ -86,10 +88,13 @@ def _reached(reached: Callable[[], bool]) -> bool:
 
 
 class Worker:
-    """`tidegate run`, its log in a file beside the configuration; on one `core` only, if that is given."""
+    """`tidegate run`, or another `command` that takes a configuration; on one `core` only, if that is given.
 
-    def __init__(self, config: Path, core: int | None = None) -> None:
-        self._config, self._core = config, core
+    Its log is in a file beside the configuration.
+    """
+
+    def __init__(self, config: Path, core: int | None = None, command: Sequence[str] = (*TIDEGATE, "run")) -> None:
+        self._config, self._core, self._command = config, core, command
         self._log = config.with_suffix(f".{time.monotonic_ns()}.log")
         self._metrics_url = ""
 
@@ -97,7 +102,7 @@ class Worker:
         self.started_s = time.time()
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*TIDEGATE, "run", "--config", self._config], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*self._command, "--config", self._config], stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         if self._core is not None:
             psutil.Process(self.process.pid).cpu_affinity([self._core])

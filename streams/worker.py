@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import faust
 import structlog
+from aiokafka.errors import KafkaConnectionError
 from faust.types.tuples import TP
 
 from schemas.config import Config, Kafka
@@ -102,14 +103,22 @@ def execute(owner: PartitionOwner) -> int:
     asyncio.set_event_loop(loop)
     worker = faust.Worker(owner.app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
     worker.spinner = None
+    unstarted: BaseException | None = None
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:
         if ended.code == 0 and owner.failure is None:
             log.info("stopped")
             return 0
+        unstarted = ended.__context__
     except asyncio.CancelledError:
         pass  # of the agents, cut off while a crash is dealt with: Faust takes it for one more, and for the last word
-    reason = owner.failure or worker.crash_reason
-    log.error("stopped", reason=str(reason) or repr(reason))
+    log.error("stopped", reason=_why(owner.failure or worker.crash_reason or unstarted))
     return 1
+
+
+def _why(error: BaseException | None) -> str:
+    """In one line. A broker that went while Faust was connecting to it is one that does not answer."""
+    if isinstance(error, KafkaConnectionError):
+        return f"no Kafka broker answered: {error}"
+    return str(error) or repr(error)

@@ -104,6 +104,9 @@ class Clerk:
         """Until there is nothing to do or to watch."""
         while not self._is_closing:
             self._woken[endpoint].clear()
+            if await self._hands.fence.has_lost(self._partition):
+                await asyncio.sleep(UNFENCED_S)
+                continue  # until it is closed, or told that it has not
             async with self._hands.slots:
                 turn = await self._turn(endpoint)
                 if turn.ask is not None and not self._is_closing:

@@ -68,7 +68,7 @@ class Execution(ConsumerRebalanceListener):
         await verify(self._config, Process.EXECUTE, self._office.name)
         producer, self._consumer = new_producer(kafka), _new_consumer(self._config, self._office.name, self._rehearse)
         self._outbox = Outbox(producer, self.metrics.not_acknowledged, PATIENCE_S)
-        self._fence = Fence(self._consumer)
+        self._fence = Fence(self._consumer, kafka.session_timeout)
         self._hands = Hands(
             self._executor, self._tell, self._outbox.flushed, self._fence, self.metrics, wall_clock_us,
             asyncio.Semaphore(AT_ONCE), self._fail,
@@ -132,6 +132,7 @@ class Execution(ConsumerRebalanceListener):
         while True:
             batches = await self._consumer.getmany(timeout_ms=POLL_MS)
             self._beat_s = time.monotonic()
+            self._fence.beat()
             if self._new and not await self._open(batches):
                 continue  # assigned anew meanwhile: these records come again
             for partition, records in batches.items():

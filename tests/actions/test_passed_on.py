@@ -9,11 +9,12 @@ import pytest
 from msgspec import structs
 
 from actions import ActionFold
-from actions.passed_on import refused, report
+from actions.passed_on import pass_on, refused, report
 from schemas.config import Config
 from schemas.orders import Verb, seal
-from schemas.outputs import Refusal, Result
+from schemas.outputs import Finding, Refusal, Result, State
 from streams.core_stage import encode
+from tests.actions import lives
 from tests.actions.findings import at, commands, settings, surge
 from tests.actions.orders import KEYS, failed, operators, order
 
@@ -28,6 +29,19 @@ def test_a_time_that_is_none_is_refused_and_stops_nobody(field: str, text: str) 
     refusal = refused(KEYS["alice"].sign(given), at(0), CONFIG)
     assert refusal is not None
     assert refusal[0] is Refusal.UNREADABLE
+
+
+def test_what_is_passed_on_again_under_another_configuration_has_another_id() -> None:
+    """An id never has two meanings; after a crash, records are read again with what was reloaded meanwhile."""
+    given, broken = order(Verb.PAUSE, "alice", 0), lives.result(lives.command(), State.FAILED)
+    found = [
+        heard
+        for version in ("one", "two")
+        for config in [structs.replace(CONFIG, version=version)]
+        for heard in (pass_on(given, at(0), 7, config), report(broken, at(0), 7, config))
+        if isinstance(heard, Finding)
+    ]
+    assert len({heard.id for heard in found}) == len(found) == 4
 
 
 def test_what_the_outside_said_stays_behind() -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks import checkpoints, latency, memory, profiling, replay, throughput, workers
+from benchmarks import actions, alerts, checkpoints, episodes, latency, memory, profiling, replay, throughput, workers
 from benchmarks.__main__ import app
 from benchmarks.log import Log, name, pieces, write_file
 from benchmarks.process import BenchmarkFailed, figures
+from benchmarks.programs.receivers import Door
 from benchmarks.site import Site
 from benchmarks.table import Column, Table
 
@@ -56,7 +58,8 @@ def test_a_sample_counts_for_its_innermost_frame_that_tells() -> None:
 
 def test_each_scenario_has_a_command() -> None:
     """And says what it takes."""
-    for scenario in ("throughput", "latency", "memory", "checkpoints", "replay", "workers", "profile"):
+    scenarios = ("throughput", "latency", "memory", "checkpoints", "replay", "workers", "profile")
+    for scenario in (*scenarios, "actions", "alerts", "episodes"):
         assert CliRunner().invoke(app, [scenario, "--help"]).exit_code == 0
 
 
@@ -112,3 +115,74 @@ def test_workers(site: Site, tmp_path: Path) -> None:
     """A worker joins under load, and each probe comes through."""
     table = workers.join(site.declared("join", workers.PARTITIONS), tmp_path, rate=200, seconds=4)
     assert [row[0] for row in table.rows] == ["two workers", "a third joins"]
+
+
+@pytest.mark.parametrize("part", episodes.PARTS)
+def test_an_episode_is_acted_on_carried_out_and_told(part: str) -> None:
+    """Else its memory would say nothing: a brake and its restore, and each receiver told of a beginning and an end."""
+    measured = episodes.PARTS[part]()
+    for number in range(1, 4):
+        measured.episode(number, f"bench/endpoint-{number}")
+    receivers = len(episodes.CONFIG.receivers)
+    assert measured.done == (3 * 2 * receivers if part == "dispatch of alerts" else 3 * 2)
+
+
+def test_what_grows_with_each_episode_is_seen_to_grow() -> None:
+    """At each mark, beyond what was there before."""
+
+    class Leak:
+        done = 0
+
+        def __init__(self) -> None:
+            self.kept: list[bytes] = []
+
+        def episode(self, number: int, endpoint: str) -> None:
+            self.kept.append(bytes(10_000) + endpoint.encode() * number)
+
+    first, last = episodes.growth(Leak(), (50, 100), endpoints=10)
+    assert 1.5 * first < last < 2.5 * first
+
+
+def test_only_the_runaways_and_their_effects_count() -> None:
+    """Other findings, held commands and the steps before the last do not."""
+    told: list[tuple[str, dict[str, Any], bool]] = [
+        ("control.findings.v1", {"rule": "runaway_replicas"}, True),
+        ("control.findings.v1", {"rule": "telemetry_gap"}, False),
+        ("control.commands.v1", {"rule": "runaway_replicas", "held": None}, True),
+        ("control.commands.v1", {"rule": "runaway_replicas", "held": "cooldown"}, False),
+        ("control.results.v1", {"state": "verified"}, True),
+        ("control.results.v1", {"state": "applied"}, False),
+        ("control.results.v1", {"state": None}, False),
+    ]
+    assert [actions.is_step(topic, value) for topic, value, _ in told] == [wanted for *_, wanted in told]
+
+
+def test_a_receiver_takes_no_more_than_it_allows() -> None:
+    """What is one too many is refused, with the time after which it will be taken; an alert told twice counts once."""
+    door = Door(limit=(2, 10.0))
+    assert [door.take(b'{"a": "bench/endpoint-0000007"}', now_s) for now_s in (1.0, 2.0, 4.0)] == [None, None, 7.0]
+    assert door.take(b"bench/endpoint-0000008", 11.5) is None
+    assert door.seen() == {"alerts": 2, "requests": 3, "refused": 1, "first_s": 1.0, "last_s": 11.5}
+
+
+def test_one_receiver_down_is_compared_by_medians() -> None:
+    """Of the others, each with itself."""
+    up, half = dict.fromkeys(alerts.OTHERS, 10.0), dict.fromkeys(alerts.OTHERS, 5.0)
+    rows = alerts.down_table([(up, up, half), (half, half, up), (up, half, up)]).rows
+    assert [row[1:] for row in rows] == [(10.0, 5.0, 0.5, 10.0, 1.0)] * len(alerts.OTHERS)
+
+
+@pytest.mark.kafka
+def test_actions(site: Site, tmp_path: Path) -> None:
+    """Each runaway becomes a command and that an effect, in this order, beside its echo and a bare exchange."""
+    found = actions.measure(site, tmp_path, incidents=2, update_s=0.0)
+    assert {len(times) for times in found} == {2}
+    assert min(*found.decided, *found.verified) >= 0
+
+
+@pytest.mark.kafka
+def test_alerts(site: Site, tmp_path: Path) -> None:
+    """Those that are up are told of everything, whatever becomes of the one that is down."""
+    found = alerts.rates(site, tmp_path, alerts.Telling(alerts.OTHERS, 5, alerts.REFUSED))
+    assert found.keys() == set(alerts.OTHERS)
+    assert min(found.values()) > 0

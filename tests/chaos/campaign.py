@@ -25,6 +25,7 @@ from tests.chaos.crew import Crew
 from tests.chaos.faults import PERFORM, QUICK_COMPACTION, Missed, Scene
 from tests.chaos.load import Writer
 from tests.chaos.oracle import Verdict
+from tests.chaos.people import Keys, People
 from tests.chaos.schedule import Fault, Planned, draw, tracks
 from tests.chaos.watch import StateWatch
 
@@ -45,7 +46,7 @@ budgets:
 rules:
   request_surge: {{ratio: {ratio}}}
 safety: {{cooldown: {cooldown}, max_evidence_age: 30d, max_actions_per_hour: 1000, expires_after: 40m}}
-"""
+{people}"""
 USUAL: Final = {"expected_max": 10, "ratio": 5, "cooldown": "30s"}
 OTHERS: Final = (
     {"expected_max": 14, "ratio": 5, "cooldown": "30s"},
@@ -104,23 +105,26 @@ class Campaign:
 
     def run(self, kafka: LocalKafka) -> Report:
         """Blocks until it is over. The broker has been started, and belongs to the campaign."""
-        texts = [CONFIG.format(address=kafka.address, **values) for values in (USUAL, *OTHERS)]
+        keys = Keys.new(self._folder)
+        texts = [CONFIG.format(address=kafka.address, people=keys.sections(), **values) for values in (USUAL, *OTHERS)]
         file = self._folder / "tidegate.yaml"
         file.write_text(texts[0])
         config = configuration.load(file, SETTINGS, {})
+        people = People(config, keys, self.plan.seed)
         rng = random.Random(f"faults {self.plan.seed}")  # noqa: S311 -- no secret
         crew = Crew(file, self._folder, self.plan.workers)
         try:
             with _logs_in(self._folder / "clients.log"):
-                return asyncio.run(self._play(Scene(config, file, kafka, crew, StateWatch(config), rng, texts)))
+                return asyncio.run(self._play(Scene(config, file, kafka, crew, StateWatch(config), rng, texts), people))
         finally:
             crew.close()
 
-    async def _play(self, scene: Scene) -> Report:
+    async def _play(self, scene: Scene, people: People) -> Report:
         await declare(scene.config)
         writer, over = Writer(scene.config, self.plan.seed, self.plan.minutes), asyncio.Event()
+        silent = asyncio.Event()
         helpers = [asyncio.create_task(scene.crew.supervise()), asyncio.create_task(scene.watch.run())]
-        writing = asyncio.create_task(writer.run(over))
+        writing, speaking = asyncio.create_task(writer.run(over)), asyncio.create_task(people.run(silent))
         self._begun = time.monotonic()
         schedule = draw(self.plan.seed, self.plan.minutes * 60, self.plan.goals)
         try:
@@ -132,12 +136,15 @@ class Campaign:
             over.set()
             await writing
             self._say("quiet: no more faults, no more load")
+            await self._is_drained(scene)  # so that everything is answered that was asked
+            silent.set()
+            await speaking
             verdict, failures = await self._settle(scene)
         finally:
-            for task in (*helpers, writing):
+            for task in (*helpers, writing, speaking):
                 task.cancel()
-            await asyncio.gather(*helpers, writing, return_exceptions=True)
-        return self._report(scene, writer, verdict, failures)
+            await asyncio.gather(*helpers, writing, speaking, return_exceptions=True)
+        return self._report(scene, (writer, people), verdict, failures)
 
     async def _follow(self, scene: Scene, track: Iterable[Planned]) -> None:
         """Do what the schedule says, one after another, none before its time; at the end, what was missed."""
@@ -190,8 +197,10 @@ class Campaign:
     def _say(self, text: str) -> None:
         self._tell(f"{time.monotonic() - self._begun:8.1f} s  {text}")
 
-    def _report(self, scene: Scene, writer: Writer, verdict: Verdict | None, failures: list[str]) -> Report:
-        crew = scene.crew
+    def _report(
+        self, scene: Scene, load: tuple[Writer, People], verdict: Verdict | None, failures: list[str]
+    ) -> Report:
+        crew, (writer, people) = scene.crew, load
         return Report(
             plan=self.plan,
             seconds=round(time.monotonic() - self._begun, 1),
@@ -199,7 +208,7 @@ class Campaign:
             kills=sum(worker.told == "killed" for worker in crew.started),
             workers_started=len(crew.started),
             stopped_by_themselves=crew.restarts,
-            written=writer.written,
+            written=writer.written + people.written,
             written_again=writer.again,
             verdict=verdict,
             failures=[*failures, *crew.failures],

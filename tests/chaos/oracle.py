@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from schemas.config import Config
-from schemas.topics import ALERTS, COMMANDS, DEAD_LETTERS, FINDINGS, ROLLUPS, STATE, is_clock
+from schemas.topics import ALERTS, COMMANDS, DEAD_LETTERS, FINDINGS, RESULTS, ROLLUPS, STATE, is_clock
 from streams import facts
 from streams.stage import Stage
 from streams.stages import build_stage
@@ -41,12 +41,15 @@ class Expected:
 
 
 class Written:
-    """What lies in one topic. `first` is what a consumer has that drops ids which it has seen."""
+    """What lies in one topic. `first` is what a consumer has that drops ids which it has seen.
+
+    `by_others`: what no fold owes, but the wall clock, or the executor of `people.py`.
+    """
 
     def __init__(self) -> None:
         self.first: dict[Identity, Digest] = {}
         self.ambiguous: set[Identity] = set()
-        self.by_the_clock: set[Identity] = set()
+        self.by_others: set[Identity] = set()
         self.records = 0
 
     def add(self, identity: Identity, digest: Digest) -> None:
@@ -61,7 +64,7 @@ class Comparison(NamedTuple):
     topic: str
     ids: int
     repeats: int
-    by_the_clock: int
+    by_others: int
     lost: list[Identity]
     different: list[Identity]
     ambiguous: list[Identity]
@@ -133,7 +136,7 @@ async def judge(config: Config, *, exact: bool = True) -> Verdict:
             elif exact:
                 state += _differences(f"{topic}-{number}", stage, saved)
     compared = []
-    for topic in (ROLLUPS, FINDINGS, COMMANDS, ALERTS, *(topic + DEAD_LETTERS for topic in STAGES)):
+    for topic in (ROLLUPS, FINDINGS, COMMANDS, ALERTS, RESULTS, *(topic + DEAD_LETTERS for topic in STAGES)):
         found = compare(topic, expected[topic], await _written(config, topic, counts[topic]))
         is_exact = exact or topic == ROLLUPS or topic.endswith(DEAD_LETTERS)
         compared.append(found if is_exact else found.of_ids_alone())
@@ -162,14 +165,19 @@ async def _written(config: Config, topic: str, partitions: int) -> Written:
 def _note(found: Written, topic: str, record: Any) -> None:
     identity = identify(topic, record.value, record.headers)
     if topic == ROLLUPS and is_clock(msgspec.json.decode(record.value)["source"]):
-        found.by_the_clock.add(identity)
+        found.by_others.add(identity)
         found.add(
             identity, NOTHING
         )  # two workers may each have read up to that second, and say what they heard by then
         return
     found.add(identity, content(topic, record.key, record.value, record.headers))
-    if topic == FINDINGS and msgspec.json.decode(record.value)["rule"] == CLOCK:
-        found.by_the_clock.add(identity)
+    if _is_by_others(topic, record.value):
+        found.by_others.add(identity)
+
+
+def _is_by_others(topic: str, value: bytes) -> bool:
+    fields = msgspec.json.decode(value) if topic in (FINDINGS, RESULTS) else {}
+    return fields.get("rule") == CLOCK or fields.get("executor") is not None
 
 
 def compare(topic: str, expected: Expected, written: Written) -> Comparison:
@@ -182,11 +190,11 @@ def compare(topic: str, expected: Expected, written: Written) -> Comparison:
         topic=topic,
         ids=len(first),
         repeats=written.records - len(first),
-        by_the_clock=len(written.by_the_clock),
+        by_others=len(written.by_others),
         lost=[identity for identity in owed if identity not in first],
         different=[identity for identity, digest in owed.items() if first.get(identity, digest) != digest],
         ambiguous=sorted(written.ambiguous),
-        unaccounted=[identity for identity in first if identity not in owed and identity not in written.by_the_clock],
+        unaccounted=[identity for identity in first if identity not in owed and identity not in written.by_others],
         overtaken=_overtaken(expected, first) if topic in (ROLLUPS, FINDINGS) else [],
     )
 

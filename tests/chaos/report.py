@@ -65,10 +65,10 @@ def show(report: Report, console: Console) -> None:
 
 
 def _outputs(topics: list[Comparison]) -> Table:
-    columns = ("topic", "ids", "repeats", "by the clock", "lost", "different", "two meanings", "extra", "overtaken")
+    columns = ("topic", "ids", "repeats", "by others", "lost", "different", "two meanings", "extra", "overtaken")
     table = Table(*columns)
     for t in topics:
         wrong = (t.lost, t.different, t.ambiguous, t.unaccounted, t.overtaken)
-        numbers = (t.ids, t.repeats, t.by_the_clock, *map(len, wrong))
+        numbers = (t.ids, t.repeats, t.by_others, *map(len, wrong))
         table.add_row(t.topic, *map(str, numbers))
     return table

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.topics import APPROVALS, RESULTS
 from streams.local_kafka import LocalKafka
 from tests.chaos.campaign import Campaign, Plan
 from tests.chaos.report import as_dict
@@ -28,3 +29,4 @@ def test_a_short_campaign_loses_nothing(new_kafka: Callable[[], LocalKafka], tmp
     assert report.done == GOALS
     assert report.verdict is not None
     assert all(topic.ids for topic in report.verdict.topics[:4]), "nothing was written of some kind"
+    assert report.verdict.read[APPROVALS] > 0 < report.verdict.read[RESULTS], "nobody has said anything"

@@ -46,7 +46,7 @@ def test_what_nobody_owes_is_unaccounted_for() -> None:
     rows = (("a", b"1"), ("b", b"2"), ("c", b"3"), ("x", b"4"))
     assert compared(*rows).unaccounted == ["x"]
     written = found(*rows)
-    written.by_the_clock.add("x")
+    written.by_others.add("x")
     assert compare(FINDINGS, OWED, written).wrong == 0
 
 
@@ -76,7 +76,7 @@ def test_two_workers_may_vouch_for_the_same_second() -> None:
         value = msgspec.json.encode(Rollup("b", clock_of(REQUESTS), 0, 7, 7_000_000, heard_us=heard_us))
         _note(written, ROLLUPS, Row(0, key=b"b", value=value))
     assert compare(ROLLUPS, Expected(), written).wrong == 0
-    assert compare(ROLLUPS, Expected(), written).by_the_clock == 1
+    assert compare(ROLLUPS, Expected(), written).by_others == 1
 
 
 def test_records_are_known_by_what_readers_know_them_by() -> None:

@@ -414,3 +414,24 @@ def test_a_state_topic_follows_its_source(kafka: str) -> None:
         await topics.verify(config)
 
     asyncio.run(asyncio.wait_for(scenario(), WAIT_S))
+
+
+ALREADY_OPEN = """
+import asyncio, sys
+from streams import logs, worker
+from streams.stages import build_stage
+from tests.streams.toy import toy_config
+
+logs.configure()
+owner = worker.build(toy_config("127.0.0.1:9", "t."), build_stage)
+owner.opened = lambda: asyncio.sleep(0)
+sys.exit(worker.execute(owner))
+"""
+
+
+def test_a_broker_that_goes_while_a_worker_starts_is_named_as_the_reason(start_program: Starter) -> None:
+    """It answered when the topics were checked; nobody is to read "None"."""
+    program = start_program(sys.executable, "-c", ALREADY_OPEN)
+    assert program.process.wait(WAIT_S) == 1
+    (stopped,) = [line for line in program.lines() if '"event": "stopped"' in line]
+    assert '"reason": "no Kafka broker answered: ' in stopped

@@ -23,6 +23,7 @@ from tests.actions.docket.commands import NAME, START_US, command, office, resto
 PARTITION: Final = TopicPartition("control.commands.v1", 0)
 PATIENCE_S: Final = 10.0
 AT_ONCE: Final = 3
+SESSION_S: Final = 1000.0
 
 
 class Outside:
@@ -67,11 +68,16 @@ class Stood(Fence):
     """A fence that says what a test wants."""
 
     def __init__(self) -> None:
-        super().__init__(None)
-        self.standing = Standing.LIVE
+        super().__init__(None, SESSION_S)
+        self.standing, self.asked = Standing.LIVE, 0
+
+    def sleep(self) -> None:
+        """As if this process had been stopped for as long as its session lasts."""
+        self._beat_s -= SESSION_S
 
     async def ask(self, partition: TopicPartition) -> Standing:
         del partition
+        self.asked += 1
         return self.standing
 
 
@@ -181,6 +187,25 @@ def test_the_dead_mans_switch_needs_no_broker_but_no_zombie_pulls_it(standing: S
         else:
             await asyncio.sleep(0.05)
         assert ("undo" in room.outside.asked) is is_undone
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("standing", Standing)
+def test_who_was_stopped_says_nothing_of_what_it_has_lost(standing: Standing) -> None:
+    """What it would say is no longer so; it hears first whether it still is the one, and goes on if it is."""
+
+    async def scenario(room: Room) -> None:
+        await room.hear(given := command())
+        await room.until(lambda: State.VERIFIED in room.states(given))
+        room.fence.standing = standing
+        room.now_us = from_rfc3339(given.expires_at or "") + 6 * US
+        room.fence.asked = 0
+        room.fence.sleep()
+        await room.hear(given)  # wakes the desk
+        await room.until(lambda: room.fence.asked or State.EXPIRED in room.states(given))
+        await asyncio.sleep(0.02)
+        assert (State.EXPIRED in room.states(given)) is (standing is not Standing.LOST)
 
     play(scenario)
 
