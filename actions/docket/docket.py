@@ -109,6 +109,8 @@ class Docket:
         command = entry.command
         if desk.knows(command.id):
             return Heard(left=Left.KNOWN)
+        if entry.is_misplaced and command.executor == self._office.name and not desk.resumes(command.id):
+            return self._refused(entry, Refusal.MISPLACED, now_us)
         if command.id in self._settled:
             desk.link(entry)
             if self._settled.is_replay(command.id, logged_us):
@@ -177,6 +179,8 @@ def _why(refusal: Refusal, command: Command) -> str:
             return (
                 f"it is for {command.executor!r}; {command.action} of {command.endpoint} is nothing that this one takes"
             )
+        case Refusal.MISPLACED:
+            return "a record of its endpoint lies in another partition: this is a copy of one"
         case Refusal.EXPIRED:
             return f"it ended at {command.expires_at}"
         case Refusal.FROM_THE_FUTURE:

@@ -15,7 +15,9 @@ from schemas.units import US, from_rfc3339, is_time
 REMEMBERED_US: Final = 86_400 * US  # how long it is known that a command is over
 WRITTEN_AGAIN_US: Final = 600 * US  # how long after it the same may come again by a crash of who wrote it
 # whoever may write to the topic can have a record refused so, whatever the id: it says nothing of the true command
-UNPROVEN: Final = frozenset({Refusal.UNSIGNED, Refusal.UNKNOWN_KEY, Refusal.BAD_SIGNATURE, Refusal.WRONG_EXECUTOR})
+UNPROVEN: Final = frozenset(
+    {Refusal.UNSIGNED, Refusal.UNKNOWN_KEY, Refusal.BAD_SIGNATURE, Refusal.WRONG_EXECUTOR, Refusal.MISPLACED}
+)
 
 
 class Settled:
@@ -80,8 +82,8 @@ class Past:
         command_id, endpoint = result.command_id, result.endpoint
         if result.executor != self._executor or command_id is None or endpoint is None or command_id in self.settled:
             return
-        if not is_time(result.at):
-            return  # no executor wrote that
+        if not is_time(result.at) or (result.refusal is not None and self._holds(endpoint, command_id)):
+            return  # no executor wrote that, or it is of a copy: what is held was not refused
         if result.refusal in UNPROVEN:
             self.settled.doubt(command_id, from_rfc3339(result.at))
         elif self._is_over(result, self.held.get(endpoint)):

@@ -43,10 +43,11 @@ class Turn(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A command, and where it lies in its partition."""
+    """A command, and where it lies in its partition. `is_misplaced`: it is not the partition of its endpoint."""
 
     command: Command
     offset: int
+    is_misplaced: bool = False
 
     @property
     def ids(self) -> frozenset[Id]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec import structs
 
-from actions.docket import Office, Past
+from actions.docket import Entry, Office, Past
 from actions.failure import Failure
 from schemas.outputs import Action, Refusal, State
 from schemas.signatures import PrivateKey
@@ -110,3 +110,17 @@ def test_a_result_with_a_time_that_is_none_stops_nobody(desk: Simulation) -> Non
         past.add(result)
     past.add(structs.replace(desk.results[0], state=State.RESTORED, at="yesterday"))
     assert past.held[given.endpoint].command_id == given.id
+
+
+def test_a_copy_in_another_partition_is_neither_carried_out_nor_takes_the_true_one_down() -> None:
+    """Whoever reads that partition knows nothing of what came of it; and what is said of the copy is not said of it."""
+    desk, given = Simulation(office()), command()
+    copy = desk.docket.read(Entry(given, 0, is_misplaced=True), START_US, START_US)
+    assert [result.refusal for result in copy.tell] == [Refusal.MISPLACED]
+    carried_out(desk, given)
+    desk.results += copy.tell
+    desk.start()
+    desk.settle()
+    assert desk.outside.level == 1
+    carried_out(desk, restore(given, desk.now_us))
+    assert desk.outside.level == 0
