@@ -149,5 +149,10 @@ def seal(command: Command) -> Command:
     return structs.replace(command, id=derive_id("command", content.decode()))
 
 
+def is_sealed(command: Command) -> bool:
+    """Whether it is what its id says, whoever has signed it."""
+    return seal(structs.replace(command, signature=None)).id == command.id
+
+
 def _because(why: str, command: Command) -> str:
     return f"{why}: {command.reason.removeprefix(RENEWED)}"

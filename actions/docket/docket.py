@@ -9,8 +9,6 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from msgspec import structs
-
 from actions import commands
 from actions.docket.desk import Desk
 from actions.docket.office import MOST_BEHIND_US, Office, judge, judge_signed
@@ -125,7 +123,7 @@ class Docket:
         refusal, is_restore = judge(command, self._office, now_us), command.action is Action.RESTORE
         if desk.resumes(command.id) and refusal in (None, Refusal.EXPIRED):
             return Heard(desk.resume(entry, now_us))
-        if desk.resumes(command.id) and refusal in NOT_ANY_MORE and _is_unaltered(command):
+        if desk.resumes(command.id) and refusal in NOT_ANY_MORE and commands.is_sealed(command):
             return Heard(desk.resume(entry, now_us, f"{refusal}, since the configuration was changed"))
         if refusal is None and not is_restore and desk.is_behind(command, MOST_BEHIND_US):
             refusal = Refusal.REPLAYED
@@ -166,11 +164,6 @@ class Docket:
         desk = self._desks.get(endpoint)
         if desk is not None and desk.is_free:
             del self._desks[endpoint]
-
-
-def _is_unaltered(command: Command) -> bool:
-    """Whether it is what its id says, whoever has signed it."""
-    return commands.seal(structs.replace(command, signature=None)).id == command.id
 
 
 def _why(refusal: Refusal, command: Command) -> str:

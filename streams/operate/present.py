@@ -8,11 +8,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from actions.commands import is_sealed
 from actions.lifecycle import Lives
 from actions.passed_on import refused
 from schemas.config import Config
 from schemas.orders import Order, Verb
-from schemas.outputs import Command, Id, Refusal, Result, State
+from schemas.outputs import Command, Held, Id, Refusal, Result, State
 from schemas.topics import APPROVALS, COMMANDS, RESULTS
 from schemas.units import from_rfc3339
 
@@ -77,6 +78,8 @@ class Present:
     def _command(self, value: bytes, _: int) -> Command:
         command = msgspec.json.decode(value, type=Command)
         _check_times(command.issued_at, command.expires_at)
+        if command.held is Held.AWAITING_APPROVAL and not is_sealed(command):
+            raise ValueError("persons agree to an id: what it does not stand for must not be shown to them under it")
         self.lives.add_command(command)
         return command
 
