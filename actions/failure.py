@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from http import HTTPStatus
+from typing import Final, NamedTuple
+
+UNFIT: Final = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
+)  # what was sent is wrong; any other refusal is about the way there: a credential, an address, a redirect
 
 
 class Failure(NamedTuple):
@@ -18,3 +23,8 @@ class Failure(NamedTuple):
     retry_after_s: float | None = None
     status: int | None = None
     nothing_done: bool = False
+
+    @property
+    def is_unfit(self) -> bool:
+        """Whether what was sent will never be taken, whoever mends whatever."""
+        return not self.retryable and self.status in UNFIT

@@ -16,10 +16,13 @@ import httpx
 import msgspec
 
 from actions.failure import Failure
+from schemas.unreadable import UNREADABLE
 
 T = TypeVar("T")
 
 QUOTED: Final = 200  # characters of an answer that a reason quotes
+MOST_BYTES: Final = 16 * 1024 * 1024  # of an answer; a proxy with thousands of models tells of them in some of that
+OF_THE_BODY: Final = frozenset({"content-encoding", "content-length", "content-type", "transfer-encoding"})
 MOST_RETRY_AFTER_S: Final = 3600.0
 NOT_REACHED: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 RETRYABLE: Final = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
@@ -75,10 +78,7 @@ class Client:
         asked = f"{self._site.name}: {method} {path if shown is None else shown}".rstrip()
         try:
             async with asyncio.timeout(self._site.timeout_s):
-                answer = await self._client.request(
-                    method, self._base + path, headers=_encoded(body.headers), params=body.params,
-                    **_content(body),
-                )  # fmt: skip
+                answer = await self._answer(method, self._base + path, body)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return self._failed(asked, error, body)
         if answer.is_success:
@@ -87,6 +87,19 @@ class Client:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+    async def _answer(self, method: str, url: str, body: Body) -> httpx.Response:
+        """The answer, cut at what fits into memory: who sends more is not who this is thought to be."""
+        content, headers = bytearray(), _encoded(body.headers)
+        async with self._client.stream(method, url, headers=headers, params=body.params, **_content(body)) as answer:
+            async for chunk in answer.aiter_bytes():
+                content += chunk
+                if len(content) >= MOST_BYTES:
+                    break
+        told = [(name, value) for name, value in answer.headers.multi_items() if name not in OF_THE_BODY]
+        return httpx.Response(
+            answer.status_code, headers=told, content=bytes(content[:MOST_BYTES]), request=answer.request
+        )
 
     def _failed(self, asked: str, error: Exception, body: Body) -> Failure:
         """No answer: it was not understood here, not sent, or may have been done all the same."""
@@ -104,7 +117,10 @@ class Client:
 
     def _refused(self, asked: str, answer: httpx.Response, body: Body) -> Failure:
         retryable = answer.is_server_error or answer.status_code in RETRYABLE
-        said = " ".join(self._without_secrets(answer.text, body).split())[:QUOTED]  # in this order: no half of a secret
+        text = answer.content.decode(
+            "utf-8", "replace"
+        )  # the charset that it claims may be none that says what text is
+        said = " ".join(self._without_secrets(text, body).split())[:QUOTED]  # in this order: no half of a secret
         reason = f"{asked}: {answer.status_code} {said}".rstrip()
         asks_for_s = retry_after_s(answer.headers) if retryable else None
         said_no = answer.is_client_error or answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE
@@ -121,7 +137,7 @@ def parsed(answer: httpx.Response, kind: type[T]) -> T | Failure:
     """What the answer says, as a struct: what is not in it is not looked at, and what is must be of its type."""
     try:
         return msgspec.json.decode(answer.content, type=kind)
-    except msgspec.MsgspecError as error:  # a gateway's page, or not the system that this was thought to be
+    except UNREADABLE as error:  # a gateway's page, or not the system that this was thought to be
         asked = f"{answer.request.method} {answer.request.url.path}"
         return Failure(f"{asked}: not the answer that was expected: {error}", retryable=True)
 
@@ -145,11 +161,11 @@ def _content(body: Body) -> dict[str, Any]:
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """How long the other side asks to wait: seconds, or until a date (RFC 9110); None: it says nothing."""
     told = headers.get("retry-after", "").strip()
-    if told.isdigit():
+    if told.isascii() and told.isdigit():
         return min(float(told), MOST_RETRY_AFTER_S)
     try:
         until = parsedate_to_datetime(told)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
     return min(max(0.0, (until - datetime.now(UTC)).total_seconds()), MOST_RETRY_AFTER_S)

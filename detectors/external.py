@@ -27,6 +27,8 @@ RESOLVE_TIMEOUT_US: Final = 5 * 60 * US  # of an alert that says no end: Alertma
 WEBHOOK_TIMEOUT_US: Final = 5 * HOUR_US  # Alertmanager repeats after four hours (`repeat_interval`), if not sooner
 KEPT_US: Final = 24 * HOUR_US  # how long it is known that an episode is over: it is told of again meanwhile
 UNSET_US: Final = -62_104_060_800 * US  # what lies before the year 2 was not set
+MOST_FIRING: Final = 10_000  # alerts at a time
+MOST_KNOWN: Final = 2 * MOST_FIRING  # with those that are over; of more, the first that were over are forgotten early
 SCORE: Final = 2.0  # of what fires
 
 
@@ -50,10 +52,14 @@ class Line(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What is to be written, and what is known once it is: hand it to `take` then, and not before."""
+    """What is to be written, and what is known once it is: hand it to `take` then, and not before.
+
+    `left_out` alerts would have been more than may fire at a time.
+    """
 
     findings: list[Finding]
     lines: dict[str, Line | None]
+    left_out: int = 0
 
 
 def heard(posted: list[PostedAlert] | WebhookBody, now_us: int) -> list[Heard]:
@@ -66,20 +72,27 @@ def heard(posted: list[PostedAlert] | WebhookBody, now_us: int) -> list[Heard]:
 class ExternalAlerts:
     """The alerts of other systems that this process was told of."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_firing: int = MOST_FIRING, most_known: int = MOST_KNOWN) -> None:
         self._lines: dict[str, Line] = {}
+        self._firing: set[str] = set()
+        self._most_firing, self._most_known = most_firing, most_known
 
     def __len__(self) -> int:
         return len(self._lines)
 
     def hear(self, told: Iterable[Heard], config: Config, now_us: int) -> Told:
-        """What alerts that were posted lead to."""
-        told_now = Told([], {})
+        """What alerts that were posted lead to. Those that are known are heard however many there are."""
+        told_now, firing, left_out = Told([], {}), set(self._firing), 0
         for each in told:
             name = fingerprint(each.alert.labels)
+            if each.until_us > now_us and name not in firing:
+                if len(firing) >= self._most_firing:
+                    left_out += 1
+                    continue
+                firing.add(name)
             line = told_now.lines.get(name, self._lines.get(name))
             told_now.findings.extend(_Turn(config, now_us, told_now.lines, name).hear(each, line))
-        return told_now
+        return told_now._replace(left_out=left_out)
 
     def tick(self, config: Config, now_us: int) -> Told:
         """What fires on is told of once a minute; what nobody said any more is over."""
@@ -91,10 +104,18 @@ class ExternalAlerts:
     def take(self, told: Told) -> None:
         """What `hear` or `tick` returned has been written."""
         for name, line in told.lines.items():
+            (self._firing.add if line is not None and line.is_open else self._firing.discard)(name)
             if line is None:
                 self._lines.pop(name, None)
             else:
                 self._lines[name] = line
+        self._forget_early()
+
+    def _forget_early(self) -> None:
+        if (excess := len(self._lines) - self._most_known) > 0:
+            over = [name for name in self._lines if name not in self._firing]
+            for name in sorted(over, key=lambda name: self._lines[name].told_us)[:excess]:
+                del self._lines[name]
 
 
 class _Turn(NamedTuple):

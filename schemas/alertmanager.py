@@ -12,6 +12,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from schemas.unreadable import UNREADABLE
+
 ALERTS_PATH: Final = "/api/v2/alerts"
 EXPECTED: Final = "an array of alerts (Alertmanager's API v2), or a webhook's body (version 4)"
 MOST_BYTES: Final = 64 * 1024  # of one alert: what is made of it, names repeated, must fit into a megabyte
@@ -54,7 +56,7 @@ def read(body: bytes) -> list[PostedAlert] | WebhookBody:
     kind: type[list[PostedAlert] | WebhookBody] = WebhookBody if body.lstrip()[:1] == b"{" else list[PostedAlert]
     try:
         posted = msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise ValueError(f"expected {EXPECTED}: {error}") from error
     for alert in posted if isinstance(posted, list) else posted.alerts:
         if not alert.labels.get("alertname"):

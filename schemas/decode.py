@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from schemas.events import BadEvent, Billing, Event, Request, Scaling, Why
 from schemas.topics import BILLING, REQUESTS, SCALING, Record
 from schemas.units import US, to_us
+from schemas.unreadable import UNREADABLE
 
 E = TypeVar("E", Request, Scaling, Billing)
 T = TypeVar("T")
@@ -31,7 +32,6 @@ MAX_MESSAGE_CHARS: Final = 500  # a reason quotes what it found, and that may be
 
 STRUCTURED: Final = b"application/cloudevents"  # how the content type of every structured CloudEvent begins
 
-_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what a decoder raises at bad bytes
 _REQUIRED_ATTRIBUTES: Final = ("id", "source", "type")
 
 
@@ -98,7 +98,7 @@ class Decoder(Generic[E]):
             if _any_too_large(values):
                 return None
             events = list(map(self._one, values))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # a value: None
+        except (*UNREADABLE, TypeError):  # a value: None
             return None
         return None if self._keyed and not _keys_match(records, events) else events
 
@@ -122,7 +122,7 @@ class Decoder(Generic[E]):
             return self._read_with_care(record)
         try:
             event = self._one(value)
-        except _UNREADABLE as e:
+        except UNREADABLE as e:
             return bad_event(record, _why(e), _shortened(e))
         return self._checked(record, event)
 
@@ -179,7 +179,7 @@ def _structured(content_type: bytes, value: bytes) -> msgspec.Raw:
         raise Unreadable(Why.CLOUDEVENT, message)
     try:
         event = _decode_cloudevent(value)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as e:
+    except UNREADABLE as e:
         raise Unreadable(Why.CLOUDEVENT, f"CloudEvent: {_shortened(e)}") from None
     attributes = ("specversion", *_REQUIRED_ATTRIBUTES)
     _check_attributes({name: getattr(event, name).encode() for name in attributes})
@@ -203,7 +203,7 @@ def parse(decode: Callable[[Any], T], value: bytes | msgspec.Raw | None) -> T:
         raise Unreadable(Why.EMPTY, "value: expected a JSON object, got nothing")
     try:
         return decode(value)
-    except _UNREADABLE as e:
+    except UNREADABLE as e:
         raise Unreadable(_why(e), _shortened(e)) from None
 
 

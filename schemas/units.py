@@ -31,8 +31,11 @@ def rfc3339(time_us: int) -> str:
 
 
 def from_rfc3339(text: str) -> int:
-    """The inverse of `rfc3339`."""
-    return to_us(datetime.fromisoformat(text))
+    """The inverse of `rfc3339`. Raises ValueError at what is no time, or none with an offset."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"expected a time with an offset, got {text!r}")
+    return to_us(time)
 
 
 def is_time(text: str) -> bool:
@@ -43,7 +46,7 @@ def is_time(text: str) -> bool:
     """
     try:
         rfc3339(from_rfc3339(text))
-    except (ValueError, TypeError, OverflowError):  # no time, one without an offset, one beyond the calendar
+    except (ValueError, OverflowError):  # no time, or one beyond the calendar
         return False
     return True
 

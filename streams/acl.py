@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
+from shlex import quote
 from typing import Final, Literal, NamedTuple
 
 from schemas import topics
@@ -131,13 +132,13 @@ def principal(process: Process, executor: str | None) -> str:
 
 def commands(config: Config, granted: tuple[Right, ...], to: str) -> Iterator[str]:
     """Lines of Kafka's own `kafka-acls.sh` that give these rights to a principal."""
-    head = f"kafka-acls.sh --bootstrap-server {config.kafka.bootstrap_servers} --command-config admin.properties"
+    head = f"kafka-acls.sh --bootstrap-server {quote(config.kafka.bootstrap_servers)} --command-config admin.properties"
     wanted: dict[tuple[str, str], list[str]] = {}
     for right in granted:
         wanted.setdefault((right.operation.value, right.kind), []).append(right.name)
     for (operation, kind), names in wanted.items():
-        on = " ".join(f"--{kind} {name}" for name in names)
-        yield f"{head} --add --allow-principal {to} --operation {operation} {on}"
+        on = " ".join(f"--{kind} {quote(name)}" for name in names)
+        yield f"{head} --add --allow-principal {quote(to)} --operation {operation} {on}"
 
 
 def page() -> str:

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from typing import Final
 
 from schemas.config import Config, Mode
 from schemas.executors import HuggingFace, Kubernetes, LiteLLM, Webhook
 from schemas.outputs import Action
+from streams.address import EXPECTED, is_address
 from streams.typed_yaml import Report
-
-NO_ADDRESS: Final = "expected an address that begins with http:// or https://"
-_ADDRESS: Final = re.compile(r"https?://[^\s/?#]+[^\s]*")
 
 
 def check_executors(config: Config, report: Report) -> None:
     """Errors: what could never carry out anything. No message quotes an address: it may hold a token."""
     for name, executor in config.executors.items():
         path = ("executors", name)
-        if isinstance(executor, HuggingFace | LiteLLM | Kubernetes) and not _ADDRESS.fullmatch(executor.url):
-            report.error((*path, "url"), NO_ADDRESS)
+        if isinstance(executor, HuggingFace | LiteLLM | Kubernetes) and not is_address(executor.url):
+            report.error((*path, "url"), EXPECTED)
         if not isinstance(executor, Webhook):
             continue
         if executor.url is None:
             if not report.is_wrong((*path, "url_file")):
                 report.error((*path, "url"), "is required, or url_file")
-        elif not _ADDRESS.fullmatch(executor.url.reveal()):
-            report.error((*path, "url"), NO_ADDRESS)
+        elif not is_address(executor.url.reveal()):
+            report.error((*path, "url"), EXPECTED)
 
 
 def check_reach(config: Config, report: Report) -> None:

@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 from aiokafka.errors import KafkaError
 
-from detectors.external import ExternalAlerts, Told, heard
+from detectors.external import MOST_FIRING, ExternalAlerts, Told, heard
 from schemas.alertmanager import PostedAlert, WebhookBody, read
 from schemas.config import Config
 from schemas.outputs import Finding
@@ -25,7 +25,6 @@ from streams.core_stage import encode
 from streams.metrics import Metrics
 
 ACK_S: Final = 5.0  # below the 10 s that Prometheus waits for an answer
-MOST_ALERTS: Final = 10_000  # of which is known whether they fire
 
 log = structlog.get_logger("tidegate.external")
 
@@ -61,19 +60,21 @@ class Door:
 
     async def _take(self, posted: list[PostedAlert] | WebhookBody) -> web.Response:
         count = len(posted if isinstance(posted, list) else posted.alerts)
-        if len(self._alerts) + count > MOST_ALERTS:
-            return self._answer("too_many", count, 429, f"expected at most {MOST_ALERTS} alerts within a day")
-        is_written = await self._write(lambda config, now_us: self._alerts.hear(heard(posted, now_us), config, now_us))
-        if not is_written:
+        told = await self._write(lambda config, now_us: self._alerts.hear(heard(posted, now_us), config, now_us))
+        if told is None:
             return self._answer("not_written", count, 503, "Kafka did not acknowledge it in time: post it again")
-        return self._answer("accepted", count, 200, "")
+        accepted = self._answer("accepted", count - told.left_out, 200, "")
+        if told.left_out == 0:
+            return accepted
+        why = f"{told.left_out} were left out: {MOST_FIRING} alerts fire already"
+        return self._answer("too_many", told.left_out, 429, why)
 
     def _answer(self, outcome: str, count: int, status: int, text: str) -> web.Response:
         self._metrics.external.labels(outcome).inc(count)
         return web.Response(status=status, text=text and f"{text}\n")
 
-    async def _write(self, think: Callable[[Config, int], Told]) -> bool:
-        """What is thought becomes known when all of it is acknowledged."""
+    async def _write(self, think: Callable[[Config, int], Told]) -> Told | None:
+        """What is thought becomes known when all of it is acknowledged; None: it was not."""
         try:
             async with asyncio.timeout(ACK_S), self._lock:
                 told = think(self._config(), self._clock())
@@ -81,10 +82,10 @@ class Door:
                 self._alerts.take(told)
         except (TimeoutError, KafkaError) as error:
             log.warning("alerts of others could not be written", reason=f"{type(error).__name__} {error}".rstrip())
-            return False
+            return None
         for finding in told.findings:
             self._metrics.count(FINDINGS, {("findings", finding.rule, finding.status, finding.severity): 1})
-        return True
+        return told
 
     async def _send(self, findings: list[Finding]) -> None:
         topic = self._config().kafka.topic_prefix + FINDINGS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,10 +9,10 @@ from actions.receivers import templates
 from schemas.config import Config
 from schemas.receivers import Alertmanager, AnyReceiver, PagerDuty
 from schemas.section import Secret
+from streams.address import EXPECTED, is_address
 from streams.typed_yaml import KeyPath, Report
 
 KEY_LENGTH: Final = 32  # of PagerDuty's integration keys
-_ADDRESS: Final = re.compile(r"https?://[^\s/?#]+[^\s]*")
 
 
 def check_receivers(config: Config, report: Report) -> None:
@@ -49,9 +48,9 @@ def _wrong(receiver: AnyReceiver, path: KeyPath, report: Report) -> Iterator[tup
     elif isinstance(receiver, PagerDuty) and (length := len(_text(secret))) != KEY_LENGTH:
         yield name, f"expected the {KEY_LENGTH} characters of an integration key (Events API v2), got {length}"
     address = receiver.url if isinstance(receiver, PagerDuty) else secret
-    if address is not None and not _ADDRESS.fullmatch(_text(address)):
+    if address is not None and not is_address(_text(address)):
         got = f", got '{address}'" if isinstance(receiver, PagerDuty | Alertmanager) else ""
-        yield "url", f"expected an address that begins with http:// or https://{got}"
+        yield "url", EXPECTED + got
 
 
 def _text(value: Secret | str) -> str:

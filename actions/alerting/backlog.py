@@ -93,13 +93,14 @@ class Backlog:
     def failed(self, failure: Failure, now_us: int, jitter: float) -> float:
         """The receiver did not take it: the pause in seconds. `jitter`, from 0 to 1, keeps many from knocking as one.
 
-        What no repetition can help counts as told: it is dropped, and only a new line or a repetition is tried again.
+        What the receiver will never take counts as told: it is dropped, and only a new line or a repetition is tried
+        again. Where it is the credential or the address that is refused, somebody will mend that: nothing is dropped.
         """
-        if not failure.retryable:
+        if failure.is_unfit:
             self._end(now_us)
             return 0.0
         self._failures += 1
-        pause_s = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 10)) * (0.5 + jitter / 2)
+        pause_s = self._pause_s(failure) * (0.5 + jitter / 2)
         pause_s = pause_s if failure.retry_after_s is None else max(failure.retry_after_s, SHORTEST_PAUSE_S)
         self._blocked_until_us = now_us + to_us(pause_s)
         self._give_back(is_certain=failure.nothing_done)
@@ -131,6 +132,10 @@ class Backlog:
         found = [group.pending() for group in self._groups.values()]
         oldest = (since_us for _, since_us in found if since_us is not None)
         return sum(count for count, _ in found), min(oldest, default=None)
+
+    def _pause_s(self, failure: Failure) -> float:
+        doubled_s = FIRST_PAUSE_S * 2.0 ** min(self._failures - 1, 10)
+        return min(LONGEST_PAUSE_S, doubled_s) if failure.retryable else LONGEST_PAUSE_S
 
     def _next(self) -> Group | None:
         """The group that is due first. What was planned anew meanwhile is out of date, and goes."""

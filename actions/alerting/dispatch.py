@@ -2,7 +2,8 @@
 
     alert ─► seen before? ─► labels ─► routes ─► a story for each receiver ─► groups ─► silenced? inhibited? ─► due
 
-What is kept, and handed over by `changed`, is one fact for each open episode and one for each story: they and the log
+What is kept, and handed over by `changed`, is one fact for each open episode, for each story, and for each order about
+silences that was heard and was signed: they and the log
 from any place at which all of them were saved, or before it, give the same notifications but for those that a receiver
 took and nobody wrote down. A fact guards itself by the offset of its newest line: a line read again changes nothing.
 """
@@ -24,11 +25,13 @@ from actions.alerting.routes import Routes
 from actions.alerting.silences import Silences
 from actions.alerting.story import Story
 from schemas.config import Config
-from schemas.orders import Order
+from schemas.orders import Order, Verb
 from schemas.outputs import Alert, Id, Refusal
 
 EPISODE: Final = "episode"
 STORY: Final = "story"
+ORDER: Final = "order"
+HEARD: Final = b"heard"
 
 _encode = msgspec.msgpack.Encoder().encode
 _episode = msgspec.msgpack.Decoder(Episode).decode
@@ -36,7 +39,7 @@ _story = msgspec.msgpack.Decoder(Story).decode
 
 
 class Fact(NamedTuple):
-    """What is to be kept of a subject: `episode/ID` or `story/ID/RECEIVER`; None: nothing any more."""
+    """What is to be kept of a subject: `episode/ID`, `story/ID/RECEIVER` or `order/ID`; None: nothing any more."""
 
     subject: str
     state: bytes | None
@@ -77,7 +80,8 @@ class Dispatch:
     def order(self, order: Order, now_us: int) -> Refusal | None:
         """An order, in its log's order; why it is not heard."""
         refusal = self._silences.hear(order, now_us)
-        self._look_now()
+        if order.verb is Verb.UNSILENCE:  # no other can let anything be told
+            self._look_now()
         return refusal
 
     def take(self, receiver: str, now_us: int) -> Delivery | None:
@@ -98,7 +102,9 @@ class Dispatch:
         """Become what the facts describe. Call once, when new."""
         for subject, state in facts:
             kind, episode, *receiver = subject.split("/", 2)
-            if kind == EPISODE:
+            if kind == ORDER:
+                self._silences.trust(episode)
+            elif kind == EPISODE:
                 self._episodes.restore(episode, _episode(state))
             elif receiver[0] in self.backlogs:
                 self.backlogs[receiver[0]].put(episode, _story(state))
@@ -111,6 +117,8 @@ class Dispatch:
         yield from gone
         for episode, known in self._episodes.changed():
             yield Fact(f"{EPISODE}/{episode}", None if known is None else _encode(known))
+        for order, is_heard in self._silences.changed():
+            yield Fact(f"{ORDER}/{order}", HEARD if is_heard else None)
         for name, backlog in self.backlogs.items():
             for episode, story in backlog.changed():
                 yield Fact(f"{STORY}/{episode}/{name}", None if story is None else _encode(story))
@@ -118,6 +126,7 @@ class Dispatch:
     def mark_all(self) -> None:
         """Let `changed` name all there is."""
         self._episodes.mark_all()
+        self._silences.mark_all()
         for backlog in self.backlogs.values():
             backlog.mark_all()
 

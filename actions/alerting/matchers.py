@@ -76,7 +76,7 @@ def _unquoted(value: str, text: str) -> str:
 def _compile(expression: str, text: str) -> None:
     try:
         _compiled(expression)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:  # a{99999999999}, and a thousand brackets
         raise BadMatcher(f"expected a regular expression: {error}, got {text!r}") from error
 
 

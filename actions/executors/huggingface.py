@@ -17,7 +17,6 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
-from msgspec import DecodeError
 
 from actions.executors.huggingface_scaling import FAILURES, MAX, MIN, Fields, Seen, State, cap, remember_cap
 from actions.executors.interface import Plan, Reading, Saved
@@ -26,9 +25,12 @@ from actions.http import NO_BODY, Body, Client, Site
 from schemas.executors import HuggingFace
 from schemas.outputs import Action, Command
 from schemas.section import Secret
+from schemas.unreadable import UNREADABLE
 
 NAME: Final = "huggingface"
 ALREADY_RUNNING: Final = "already running"  # of the 400 that answers a resume
+NO_NAMES: Final = frozenset({"", ".", ".."})  # in a path they are another path, and another endpoint
+FOUND: Final = "found"  # in `before`: the state in which the first shutdown of a chain has found the endpoint
 
 
 class HuggingFaceExecutor:
@@ -46,7 +48,8 @@ class HuggingFaceExecutor:
         if (refused := _refused(command, seen)) is not None:
             return refused
         if command.action is Action.SHUTDOWN:
-            return Plan(seen.saved, () if seen.state == State.PAUSED else (f"pause ({seen.ready} replicas ready)",))
+            found = {**seen.saved, FOUND: seen.state}
+            return Plan(found, () if seen.state == State.PAUSED else (f"pause ({seen.ready} replicas ready)",))
         before = remember_cap(command, seen.saved, self._floor)
         changes = seen.lowering(cap(command, before, self._floor))
         return Plan(before, tuple(f"{name} {seen.scaling[name]} -> {new}" for name, new in changes.items()))
@@ -113,14 +116,14 @@ class HuggingFaceExecutor:
         return seen
 
     async def _read(self, endpoint: str) -> Seen | Failure:
-        if endpoint.count("/") != 1:
+        if endpoint.count("/") != 1 or not NO_NAMES.isdisjoint(endpoint.split("/")):
             return Failure(f"{NAME}: expected namespace/name, got '{endpoint}'", retryable=False)
         answer = await self._send("GET", _path(endpoint))
         if isinstance(answer, Failure):
             return answer
         try:
             return Seen(answer.content)
-        except DecodeError as error:  # ValidationError is one, too
+        except UNREADABLE as error:
             return Failure(f"{NAME}: GET {_path(endpoint)}: the answer is not an endpoint: {error}", retryable=True)
 
     async def _scale(self, endpoint: str, changes: Fields) -> Failure | None:
@@ -188,6 +191,9 @@ def _refused(command: Command, seen: Seen) -> Failure | None:
 
 
 def _is_to_resume(command: Command, before: Saved, seen: Seen) -> bool:
-    """Only what a shutdown paused: who was paused before stays so, and so does who was paused during a throttle."""
-    by_us = command.action is Action.SHUTDOWN and before["state"] != State.PAUSED
+    """Only what a shutdown paused: who was paused before stays so, and so does who was paused during a throttle.
+
+    The chain may have begun with that throttle, so what `before` says of the state may be older than the pause.
+    """
+    by_us = command.action is Action.SHUTDOWN and before.get(FOUND, before["state"]) != State.PAUSED
     return by_us and seen.state == State.PAUSED

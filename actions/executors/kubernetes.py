@@ -26,6 +26,7 @@ from schemas.outputs import Action, Command
 
 HELD: Final = "autoscaling.keda.sh/paused"
 HELD_AT: Final = "autoscaling.keda.sh/paused-replicas"
+FOUND: Final = "found"  # in `before`: what the first shutdown of a chain has found
 NOT_TO_BE_SEEN: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
@@ -61,8 +62,12 @@ class Stand(NamedTuple):
         return wanted is not None and (self.dial is None or self.dial > wanted)
 
     def is_ours(self, cap: int, before: Saved) -> bool:
-        """Whether it is as a brake has set it, and was otherwise before."""
-        return self.dial in settings(before, _wanted(cap, before)) and self.dial != before[self.key]
+        """Whether it is as a brake has set it, and was otherwise before.
+
+        Who was at 0 when the first shutdown of the chain came was stopped by somebody else, maybe after it began.
+        """
+        was = before.get(FOUND, before[self.key]) if self.dial == 0 else before[self.key]
+        return self.dial in settings(before, _wanted(cap, before)) and self.dial != was
 
     def wrong(self, cap: int) -> str | None:
         """What a cap still has to change."""
@@ -89,7 +94,8 @@ class KubernetesExecutor:
             return in_vain
         wanted = _wanted(cap, stand.saved)
         change = f"{stand.workload}: {stand.key} {'unset' if stand.dial is None else stand.dial} -> {wanted}"
-        before = stand.saved if wanted is None else with_setting(stand.saved, command, wanted)
+        found = {FOUND: stand.dial} if cap == 0 else {}
+        before = stand.saved if wanted is None else with_setting({**stand.saved, **found}, command, wanted)
         return Plan(before, (change,) if stand.needs(wanted) else ())
 
     async def apply(self, command: Command, before: Saved) -> Failure | None:

@@ -22,6 +22,7 @@ from actions.http import Body, Client, Site
 from schemas.executors import Webhook
 from schemas.outputs import Command
 from schemas.section import Secret
+from schemas.unreadable import UNREADABLE
 
 TIMESTAMP: Final = "Tidegate-Timestamp"
 SIGNATURE: Final = "Tidegate-Signature"
@@ -95,7 +96,7 @@ def _understood(phase: str, content: bytes) -> Reply | Failure:
     """An answer that is no JSON, `ok` for one, says nothing; JSON that is not as documented is a mistake."""
     try:
         answer = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return Reply()
     if not isinstance(answer, dict):
         return Reply()

@@ -48,13 +48,14 @@ class Alertmanager:
         await self._client.close()
 
     def _alert(self, fired: Fired, external_url: str | None) -> dict[str, object]:
+        """An end before its start would be refused, and all that is posted with it: a sender's clock may be ahead."""
         labels = {**lasting(fired.labels), "alertname": fired.alert.rule, "severity": fired.severity.value}
         labels.pop("episode", None)  # a silence that is made of all labels must still fit the next episode
         alert: dict[str, object] = {
             "labels": labels,
             "annotations": annotated(fired, self._templates),
             "startsAt": fired.starts_at,
-            "endsAt": self._until() if fired.ends_at is None else fired.ends_at,
+            "endsAt": max(self._until() if fired.ends_at is None else fired.ends_at, fired.starts_at),
         }
         return alert if external_url is None else {**alert, "generatorURL": external_url}
 

@@ -7,6 +7,7 @@ brake is on is acknowledged after its trigger: a person is told once, and nobody
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -28,6 +29,7 @@ CALLS: Final = 110  # in a minute, of about 120 that an integration key has: the
 MINUTE_S: Final = 60.0
 SUMMARY: Final = 1024  # characters
 MOST_BYTES: Final = 500_000  # of an event; "512 KB" are allowed
+ROUTING_KEY: Final = re.compile("routing.key", re.IGNORECASE)
 UNFINISHED: Final = 1000  # groups of which is known what of them was told
 
 Event = dict[str, Any]
@@ -62,7 +64,7 @@ class PagerDuty:
                         return failure._replace(nothing_done=failure.nothing_done and not told)
                     told[mark] = failure
         del self._unfinished[notification.group_key]
-        return next((failure for failure in told.values() if failure is not None), None)
+        return _of_all(told)
 
     async def tell_change(self, result: Result) -> Failure | None:
         """Told twice it is shown twice: a change has no key."""
@@ -113,9 +115,25 @@ class PagerDuty:
         wait_s = self._limiter.take()
         if wait_s is not None:
             reason = f"{self._name}: the {CALLS} calls of this minute are used up"
-            return Failure(reason, retryable=True, retry_after_s=wait_s)
+            return Failure(reason, retryable=True, retry_after_s=wait_s, nothing_done=True)
         answer = await self._client.send("POST", path, Body(json={"routing_key": self._key, **fitted(event)}))
-        return answer if isinstance(answer, Failure) else None
+        return _understood(answer) if isinstance(answer, Failure) else None
+
+
+def _understood(failure: Failure) -> Failure:
+    """A key that is wrong is answered with 400, as an event that is wrong is; but a key can be mended."""
+    is_the_key = failure.is_unfit and ROUTING_KEY.search(failure.reason) is not None
+    return failure._replace(status=None) if is_the_key else failure
+
+
+def _of_all(told: Told) -> Failure | None:
+    """One failure for a whole group, of which some may have been told: one that can be mended, if there is one."""
+    failures = [failure for failure in told.values() if failure is not None]
+    if not failures:
+        return None
+    chosen = min(failures, key=lambda failure: failure.is_unfit)
+    is_nothing_done = len(failures) == len(told) and all(failure.nothing_done for failure in failures)
+    return chosen._replace(nothing_done=is_nothing_done)
 
 
 def _client(external_url: str | None) -> Event:

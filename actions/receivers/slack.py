@@ -39,7 +39,8 @@ class Slack:
     async def notify(self, notification: Notification) -> Failure | None:
         wait_s = self._limiter.take()
         if wait_s is not None:
-            return Failure(f"{self._name}: one message a second", retryable=True, retry_after_s=wait_s)
+            reason = f"{self._name}: one message a second"
+            return Failure(reason, retryable=True, retry_after_s=wait_s, nothing_done=True)
         answer = await self._client.send("POST", self._path, Body(json=self._message(notification)), shown="")
         return answer if isinstance(answer, Failure) else None
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from actions.alerting.backlog import FIRST_PAUSE_S, LONGEST_PAUSE_S, Delivery
+from actions.alerting.backlog import FIRST_PAUSE_S, LONGEST_PAUSE_S, SHORTEST_PAUSE_S, Delivery
 from actions.alerting.dispatch import Dispatch
 from actions.failure import Failure
 from actions.receivers.interface import Receiver
@@ -88,6 +88,9 @@ class Deliverer:
         if delivery is None:
             return False
         await self._links.save()
+        await self._links.sure()  # Kafka may have been away for so long that another delivers by now
+        if self._stopping:
+            return False
         failure = await self._receiver.notify(delivery.notification)
         self._links.metrics.answered(self._name, failure)
         if failure is None:
@@ -104,7 +107,8 @@ class Deliverer:
         change = self._changes[0]
         failure = await self._receiver.tell_change(change.result)
         if failure is not None and failure.retryable:
-            pause_s = self._pause_s if failure.retry_after_s is None else failure.retry_after_s
+            asked_s = failure.retry_after_s
+            pause_s = self._pause_s if asked_s is None else max(asked_s, SHORTEST_PAUSE_S)
             self._changes_after_us = self._links.clock() + to_us(pause_s)
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             return True
@@ -126,11 +130,11 @@ class Deliverer:
 
     def _failed(self, delivery: Delivery, failure: Failure) -> None:
         pause_s = self._backlog.failed(failure, self._links.clock(), random.random())  # noqa: S311 -- no secret
-        if failure.retryable:
-            tell = log.warning if failure.retry_after_s is None else log.info
-            tell("not delivered", receiver=self._name, reason=failure.reason, retry_in_s=round(pause_s, 1))
-        else:
+        if failure.is_unfit:
             log.error("dropped", receiver=self._name, reason=failure.reason, episodes=sorted(delivery.told))
+            return
+        tell = log.error if not failure.retryable else log.warning if failure.retry_after_s is None else log.info
+        tell("not delivered", receiver=self._name, reason=failure.reason, retry_in_s=round(pause_s, 1))
 
     def _tell_log(self, delivery: Delivery) -> None:
         reasons = {episode: reason.value for episode, reason in delivery.reasons.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple, Self
 
+import structlog
 from aiokafka import TopicPartition
 
 from actions.alerting.recent import MOST
@@ -17,6 +18,9 @@ from streams.errors import TidegateError
 TOPICS: Final = (ALERTS, APPROVALS, RESULTS)
 POLL_MS: Final = 200
 FETCH_BYTES: Final = 1 << 20
+
+
+log = structlog.get_logger("tidegate.alert")
 
 
 class LogMadeAnew(TidegateError):
@@ -63,6 +67,8 @@ class Inputs:
                     f"{self._tps[topic].topic} ends at {ends[topic]}, and what was read of it, at {offset}: it was made"
                     f" anew; delete {self._tps[ALERTS].topic}.state, and run `tidegate topics create`"
                 )
+        if (lost := alerts - (position.alerts or 0)) > 0 and position.alerts is not None:
+            log.error("alerts were deleted before anybody read them: retention.ms is too short", count=lost)
         self._consumer.seek(self._tps[ALERTS], max(begins[ALERTS], alerts - MOST))
         self._consumer.seek(self._tps[APPROVALS], begins[APPROVALS])
         self._consumer.seek(self._tps[RESULTS], results)

@@ -63,10 +63,13 @@ class Lease(ConsumerRebalanceListener):
         while (doubt_s := self._doubted_until_s - time.monotonic()) > 0:  # noqa: ASYNC110 -- a time, not an event
             await asyncio.sleep(doubt_s)
 
-    def _notice_a_stop(self) -> None:
-        """Two heartbeats are enough to hear of it, if this process has no lease any more."""
-        if self.idle_s > self._kafka.session_timeout * DOUBT_SHARE:
+    def doubt(self, away_s: float) -> None:
+        """Kafka was away for so long: two heartbeats after its return this process has heard if it lost the lease."""
+        if away_s > self._kafka.session_timeout * DOUBT_SHARE:
             self._doubted_until_s = time.monotonic() + self._kafka.session_timeout * DOUBT_SHARE
+
+    def _notice_a_stop(self) -> None:
+        self.doubt(self.idle_s)
 
     async def commit(self, offset: int) -> None:
         """For lag tools: nothing reads it, so that it fails is no harm."""

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 
 from actions.failure import Failure
 
-REFUSED: Final = "refused"  # the reasons why a notification failed: it is dropped ...
+REFUSED: Final = "refused"  # the reasons why a notification failed: somebody has to mend something ...
 LATER: Final = "later"  # ... it is tried again ...
 OVERFLOW: Final = "overflow"  # ... or too many changes were waiting
 
@@ -28,7 +28,7 @@ class AlertMetrics:
         )
         self.failed = Counter(
             "tidegate_notifications_failed",
-            "Notifications that it did not take: `refused` ones are dropped, the others are tried again `later`.",
+            "Notifications that it did not take: `refused` ones want a person, the others are tried again `later`.",
             ("receiver", "reason"),
             registry=registry,
         )

@@ -6,6 +6,7 @@ What is read before anything is sent is folded, so after an outage nobody is tol
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -20,6 +21,7 @@ from schemas.outputs import Alert, Result, State
 from schemas.receivers import AnyReceiver
 from schemas.topics import ALERTS, APPROVALS, RESULTS, STATE
 from schemas.units import US
+from schemas.unreadable import UNREADABLE
 from streams.alert import state
 from streams.alert.concurrent import first
 from streams.alert.deliverer import Change, Deliverer, Links
@@ -146,14 +148,16 @@ class Session:
     def _decoded(self, topic: str, record: Any, kind: type[T]) -> T | None:  # noqa: ANN401
         try:
             return msgspec.json.decode(record.value or b"", type=kind)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             self._shared.metrics.unreadable.labels(topic).inc()
             log.error("unreadable", topic=topic, offset=record.offset, reason=str(error))  # noqa: TRY400
             return None
 
     async def _save(self) -> None:
         if self._keeper is not None:
+            begun_s = time.monotonic()
             await self._keeper.save(self._dispatch.changed())
+            self._shared.lease.doubt(time.monotonic() - begun_s)
 
     async def _checkpoint(self) -> None:
         """All that was read, and from where to read on."""

@@ -19,6 +19,7 @@ from actions.executors.interface import Executor, Reading
 from actions.failure import Failure
 from schemas.outputs import Command, Result
 from schemas.units import US, from_rfc3339
+from schemas.unreadable import UNREADABLE
 from streams import broker
 from streams.execute.fence import Fence, Standing
 from streams.execute.metrics import ExecuteMetrics
@@ -88,7 +89,7 @@ class Clerk:
         now_us = self._hands.now_us()
         try:
             command = self._decoder.decode(record.value or b"")
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             place = f"{record.topic}/{record.partition}@{record.offset}"
             return self.docket.unreadable(record.offset, f"{place}: {error}", now_us)
         touched.add(command.endpoint)

@@ -16,6 +16,8 @@ from actions.docket import Past
 from schemas.config import Config
 from schemas.outputs import Result
 from schemas.topics import RESULTS
+from schemas.units import from_rfc3339
+from schemas.unreadable import UNREADABLE
 from streams.broker import BrokerUnreachable
 from streams.log_reader import LogReader, LogUnreadable
 
@@ -44,7 +46,9 @@ async def _read(config: Config, executor: str, since_ms: int) -> Past:
         for stretch in await reader.stretches([RESULTS], since_ms):
             async for record in reader.records(stretch):
                 try:
-                    past.add(decoder.decode(record.value or b""))
-                except msgspec.DecodeError:
+                    result = decoder.decode(record.value or b"")
+                    from_rfc3339(result.at)  # or it would stop who reads it
+                    past.add(result)
+                except (*UNREADABLE, ValueError):
                     log.warning("result not readable", partition=stretch.tp.partition, offset=record.offset)
     return past

@@ -11,6 +11,7 @@ from actions.wording import HELD_BECAUSE, what_to_do
 from schemas.orders import Order, Verb
 from schemas.outputs import Action, Alert, Command, Held, Result, State
 from schemas.topics import ALERTS
+from schemas.unreadable import UNREADABLE
 from streams.narration import short
 from streams.operate.reading import News
 
@@ -76,7 +77,7 @@ def _of_the_kill_switch(question: Question, news: News) -> Answer | None:
         return None
     try:
         alert = msgspec.json.decode(news.value, type=Alert)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     wanted = "firing" if question.order.verb is Verb.PAUSE else "resolved"
     is_about_it = alert.rule == "kill_switch" and alert.status == wanted

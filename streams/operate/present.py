@@ -16,6 +16,7 @@ from schemas.orders import Order, Verb
 from schemas.outputs import Command, Held, Id, Refusal, Result, State
 from schemas.topics import APPROVALS, COMMANDS, RESULTS
 from schemas.units import from_rfc3339
+from schemas.unreadable import UNREADABLE
 
 TOPICS: Final = (COMMANDS, RESULTS, APPROVALS)
 KINDS: Final[Mapping[str, type[Command | Result | Order]]] = {COMMANDS: Command, RESULTS: Result, APPROVALS: Order}
@@ -48,7 +49,7 @@ class Present:
         """A record of a topic, which took it at that time: what it says; None: nothing that could be read."""
         try:
             return self._take[topic](value or b"", logged_us)
-        except (msgspec.DecodeError, ValueError, TypeError):  # no JSON, not ours, or a time that is none
+        except (*UNREADABLE, ValueError, TypeError):  # no JSON, not ours, or a time that is none
             self.unreadable += 1
             return None
 

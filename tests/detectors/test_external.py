@@ -30,8 +30,8 @@ def time(at_s: float) -> str:
 class Watch:
     """The alerts of one process; what is written is written."""
 
-    def __init__(self, config: Config = PLAIN) -> None:
-        self.config, self.alerts = config, ExternalAlerts()
+    def __init__(self, config: Config = PLAIN, **most: int) -> None:
+        self.config, self.alerts = config, ExternalAlerts(**most)
 
     def post(self, at_s: float, *posted: dict[str, Any]) -> list[Finding]:
         """As Prometheus does."""
@@ -187,6 +187,23 @@ def test_what_is_over_is_forgotten_after_a_day() -> None:
     assert len(watch.alerts) == 1
     watch.tick(240 + KEPT_US / US)
     assert len(watch.alerts) == 0
+
+
+def test_what_fires_is_renewed_and_ended_however_many_others_come() -> None:
+    """A label that is never twice the same must not take the brake off what still fires, nor close the door."""
+    watch = Watch(most_firing=2, most_known=3)
+    assert statuses(watch.post(0, alert(pod="a"))) == [Status.OPEN]
+    for number in range(9):
+        churn = alert(number, number + 30, pod=f"churn{number}")
+        found = watch.post(number, alert(0, 240 + number, pod="a"), churn)
+        assert statuses(found) == ([Status.OPEN] if number == 0 else [])
+    watch.tick(60)
+    assert statuses(watch.post(61, alert(61, pod="b"))) == [Status.OPEN]
+    assert statuses(watch.post(90, alert(90, 95, pod="c"), alert(0, 89, pod="a"))) == [Status.RESOLVED]
+    for number in range(9):
+        watch.post(100 + number, alert(100 + number, 200, pod=f"d{number}"))
+        assert len(watch.alerts) <= 3
+        watch.tick(201 + number)
 
 
 @given(st.lists(st.tuples(st.integers(1, 150), st.sampled_from(["fires", "over", "tick"])), max_size=40))

@@ -36,6 +36,13 @@ def test_an_offset_does_not_change_the_moment(local: datetime, offset: timezone)
     assert to_us(time) == to_us(time.astimezone(UTC)) == from_rfc3339(time.isoformat())
 
 
+@pytest.mark.parametrize("text", ["", "noon", "2026-11-27", "2026-11-27T12:00:00", "2026-11-27T12:00:00+99:99"])
+def test_what_is_no_moment_is_a_value_error(text: str) -> None:
+    """A time without an offset is none either; who reads what others wrote looks for one kind of error."""
+    with pytest.raises(ValueError, match=r"offset|isoformat"):
+        from_rfc3339(text)
+
+
 @given(st.integers(min_value=0, max_value=4_000_000_000 * US))
 def test_seconds_as_a_number_keep_their_microseconds(time_us: int) -> None:
     """A float of seconds is exact to the microsecond for more than a century."""

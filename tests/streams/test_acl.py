@@ -107,3 +107,13 @@ def test_a_broker_that_says_nothing_of_rights_denies_none() -> None:
     assert operations(NOT_SAID) == set(BITS)
     assert operations(0) == set()
     assert operations(1 << 4) == {Operation.WRITE}
+
+
+def test_a_command_is_one_command_whatever_the_names_are() -> None:
+    """An administrator pastes them: the name of a certificate has spaces, and other names may have worse."""
+    config = Config(kafka=Kafka(group="tg"), executors={"a; reboot": DryRun()})
+    granted = acl.rights(config, Process.EXECUTE, "a; reboot")
+    for line in acl.commands(config, granted, "User:CN=tide gate,O=Acme $HOME"):
+        words = shlex.split(line)
+        assert words[words.index("--allow-principal") + 1] == "User:CN=tide gate,O=Acme $HOME"
+        assert not any(word in {"reboot", ";"} for word in shlex.shlex(line, posix=True, punctuation_chars=True))

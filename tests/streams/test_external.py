@@ -15,6 +15,7 @@ import pytest
 from msgspec import structs
 
 from detectors import SETTINGS
+from detectors.external import ExternalAlerts
 from schemas.alertmanager import ALERTS_PATH
 from schemas.config import Config, Http
 from schemas.outputs import Action, Command, Finding, Status
@@ -138,8 +139,10 @@ def test_what_kafka_did_not_take_in_time_is_taken_when_it_comes_again(
                 await entered.door.tick()
             statuses = [finding.status for finding in await findings(job)]
             assert statuses == [Status.OPEN, Status.UPDATE, Status.RESOLVED]
-            monkeypatch.setattr(external, "MOST_ALERTS", 1)  # which is known already
-            assert (await entered.post([ALERT]))[0] == 429
+            entered.door._alerts = ExternalAlerts(most_firing=1)
+            other = {"labels": {"alertname": "Other"}}
+            assert await entered.post([ALERT, other]) == (429, "1 were left out: 10000 alerts fire already\n")
+            assert await entered.post([ALERT]) == (200, "")
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
 

@@ -151,6 +151,33 @@ def test_what_is_refused_for_good_is_dropped_and_holds_up_nothing() -> None:
     assert sorted(told.told("pager")) == ["+good", "+worse"]
 
 
+def test_no_page_is_lost_while_a_credential_is_refused() -> None:
+    """A key that was rotated, a proxy that answers 403: once it is mended, what fires is told, each minute anew."""
+    told = world()
+    told.answers["pager"] = Answer.LOCKED
+    told.write(alert("lasts"), alert("passes"))
+    told.run(5 * MINUTE_S)
+    assert set(told.pauses_s) == {60.0}
+    told.write(over("passes"))
+    told.answers["pager"] = Answer.TAKE
+    told.run(MINUTE_S)
+    assert told.told("pager") == ["+it burns"]
+
+
+def test_an_end_that_is_refused_with_a_credential_is_told_once_that_is_mended() -> None:
+    """An incident must not stay open for ever because a key was rotated in that minute."""
+    told = world()
+    told.write(alert("e"))
+    told.run(MINUTE_S)
+    told.answers["pager"] = Answer.LOCKED
+    told.write(over("e"))
+    told.run(MINUTE_S)
+    told.start()
+    told.answers["pager"] = Answer.TAKE
+    told.run(MINUTE_S)
+    assert told.told("pager") == ["+it burns", "-it is over"]
+
+
 @pytest.mark.parametrize("answer", [Answer.CUT_OFF, Answer.LOST])
 def test_the_end_of_what_may_have_been_told_is_told(answer: Answer) -> None:
     """An incident that nobody closes is worse than a resolve that closes nothing."""

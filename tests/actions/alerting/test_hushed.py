@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from schemas.config import Operator
 from schemas.orders import Order, Verb, seal
 from schemas.outputs import Severity
+from schemas.signatures import PrivateKey
 from schemas.units import US, rfc3339
-from tests.actions.alerting.alerts import START_US, alert, command, over
+from tests.actions.alerting.alerts import START_US, alert, command, config, over
 from tests.actions.alerting.test_dispatch import HOUR_S, MINUTE_S, both, world
 from tests.actions.alerting.world import Answer, World
 
@@ -30,6 +32,22 @@ def test_a_silenced_alert_is_told_when_the_silence_ends_if_it_still_fires() -> N
     assert told.told("pager") == ["+loud"]
     told.run(2 * MINUTE_S)
     assert told.told("pager") == ["+loud", "+lasts"]
+
+
+def test_what_operators_said_of_silences_is_kept_over_a_restart() -> None:
+    """Also if the one who said it is no operator any more."""
+    ann = PrivateKey.generate()
+    told = World(config("pager", operators={"ann": Operator(public_key=str(ann.public))}))
+    fields: dict[str, Any] = {"who": "ann", "why": "deploying", "at": rfc3339(START_US), "matchers": ("rule=latency",)}
+    silence = ann.sign(seal(Order(id="0" * 32, verb=Verb.SILENCE, **fields)))
+    assert told.dispatch.order(silence, told.now_us) is None
+    told.checkpoint()
+    told.config = config("pager", operators={"bob": Operator(public_key=str(PrivateKey.generate().public))})
+    told.start()
+    assert told.dispatch.order(silence, told.now_us) is None
+    told.write(alert("e"))
+    told.run(HOUR_S)
+    assert told.told("pager") == []
 
 
 def test_a_silence_that_is_taken_back_ends_at_once() -> None:

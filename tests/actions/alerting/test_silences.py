@@ -86,6 +86,51 @@ def test_operators_whose_keys_cannot_be_read_do_not_open_the_door() -> None:
     assert silences.hear(order(), START_US) is Refusal.NOT_ALLOWED
 
 
+def test_a_silence_that_was_taken_back_stays_so_when_who_did_it_has_left() -> None:
+    """The log is heard anew at each start, by the keys of that day: what was heard once stays heard."""
+    bob = PrivateKey.generate()
+    both = {**OPERATORS, "bob": Operator(public_key=str(bob.public))}
+    silence = bob.sign(order(who="bob", until=None))
+    taken_back = ANN.sign(order(Verb.UNSILENCE, silence_id=silence.id))
+    before, after = Silences(both), Silences({"bob": both["bob"]})
+    for each in (silence, taken_back):
+        assert before.hear(each, START_US) is None
+    for order_id, is_heard in before.changed():
+        assert is_heard
+        after.trust(order_id)
+    for each in (silence, taken_back):
+        assert after.hear(each, START_US) is None
+    assert not after.is_silenced(LATENCY, START_US)
+
+
+def test_a_silence_outlives_the_key_that_it_was_signed_with_and_is_forgotten_with_its_end() -> None:
+    """A person's key that is replaced opens no flood of pages."""
+    silence, end_us = ANN.sign(order()), START_US + 60 * US
+    before = Silences(OPERATORS)
+    before.hear(silence, START_US)
+    (known,) = before.changed()
+    assert known == (silence.id, True)
+    after = Silences({"ann": Operator(public_key=str(PrivateKey.generate().public))})
+    assert after.hear(silence, START_US) is Refusal.UNKNOWN_KEY
+    after.trust(silence.id)
+    assert after.hear(silence, START_US) is None
+    assert after.is_silenced(LATENCY, end_us - 1)
+    after.hear(order(Verb.PAUSE), end_us)
+    assert list(after.changed()) == [(silence.id, False)]
+
+
+@pytest.mark.parametrize("until", ["tomorrow", "2026-11-27T12:00:00", "2026-11-27T12:00:00+99:99"])
+def test_a_silence_until_no_time_is_refused_and_ends_nothing(until: str) -> None:
+    """It lies in a log that is read anew at each start: whoever stumbles over it does so each time."""
+    assert Silences({}).hear(order(until=until), START_US) is Refusal.UNREADABLE
+
+
+@pytest.mark.parametrize("expression", ["a{99999999999}", "(" * 5000 + ")" * 5000])
+def test_an_expression_that_is_too_much_is_refused_and_ends_nothing(expression: str) -> None:
+    """Python raises other errors at them than at what is merely wrong."""
+    assert Silences({}).hear(order(matchers=(f"rule=~{expression}",)), START_US) is Refusal.UNREADABLE
+
+
 @pytest.mark.parametrize("matchers", [(), ("nonsense",), ('rule=~"("',)])
 def test_a_silence_of_everything_or_of_nothing_is_refused(matchers: tuple[str, ...]) -> None:
     """One without matchers would be the end of all alerts."""

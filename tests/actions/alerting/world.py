@@ -26,7 +26,8 @@ class Answer(Enum):
     BUSY = auto()  # with a Retry-After
     CUT_OFF = auto()  # it took it, but the answer is lost
     LOST = auto()  # it did not, and nobody can tell
-    REFUSE = auto()  # for good
+    REFUSE = auto()  # what was sent
+    LOCKED = auto()  # whoever sends, until somebody mends the credential
 
 
 class Crash(Enum):
@@ -41,7 +42,8 @@ FAILURES = {
     Answer.BUSY: Failure("429", retryable=True, retry_after_s=5.0, nothing_done=True),
     Answer.CUT_OFF: Failure("no answer in time", retryable=True),
     Answer.LOST: Failure("no answer in time", retryable=True),
-    Answer.REFUSE: Failure("400", retryable=False, nothing_done=True),
+    Answer.REFUSE: Failure("400", retryable=False, status=400, nothing_done=True),
+    Answer.LOCKED: Failure("401", retryable=False, status=401, nothing_done=True),
 }
 
 

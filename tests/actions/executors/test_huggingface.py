@@ -41,7 +41,10 @@ def play(scenario: Scenario, endpoint: Hosted | None = None, **settings: Any) ->
 
 
 async def planned(at: Account, command: Command) -> Plan:
+    """The plan, however short a test's time-outs are for a machine that is busy."""
     plan = await at.executor.plan(command)
+    while isinstance(plan, Failure) and plan.retryable:
+        plan = await at.executor.plan(command)
     assert isinstance(plan, Plan), plan
     return plan
 
@@ -145,6 +148,24 @@ def test_a_shutdown_in_the_place_of_a_throttle_comes_back_to_what_was_before_bot
         await at.settle(lambda: at.executor.apply(SHUTDOWN, before))
         await at.settle(lambda: at.executor.undo(SHUTDOWN, before))
         assert scaling(at) == (2, 10)
+
+    play(scenario, llama(conditions=REMEMBERS))
+
+
+def test_a_shutdown_in_the_place_of_a_throttle_wakes_nobody_whom_a_person_paused_in_between() -> None:
+    """How things were before the chain is not how the shutdown found them: it paused nobody."""
+
+    async def scenario(at: Account) -> None:
+        first = await applied(at, THROTTLE)
+        at.double[LLAMA].pause(at.clock())
+        plan = await planned(at, SHUTDOWN)
+        before = {**plan.before, **first}  # as the desk of `tidegate execute` keeps it
+        await at.settle(lambda: at.executor.apply(SHUTDOWN, before))
+        renewal = structs.replace(SHUTDOWN, id="9" * 32)
+        await at.settle(lambda: at.executor.undo(renewal, before))
+        assert (await reading(at, renewal, before)).wrong is None
+        assert at.double[LLAMA].state(at.clock()) == "paused"
+        assert at.double.applied == {(LLAMA, "PUT"): 1}
 
     play(scenario, llama(conditions=REMEMBERS))
 
@@ -454,6 +475,18 @@ def test_an_update_that_failed_is_told_in_the_providers_words() -> None:
         at.double[LLAMA].advance(at.clock())
         at.double[LLAMA].update_failed = "no capacity"
         assert (await reading(at, THROTTLE)).wrong == "is updateFailed: no capacity"
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("endpoint", ["no-namespace", "../llama", "./llama", "acme/..", "acme/", "/llama"])
+def test_what_is_no_name_of_an_endpoint_is_asked_of_nobody(endpoint: str) -> None:
+    """Dots in a path are resolved before it is sent: it would be another route, of another namespace."""
+
+    async def scenario(at: Account) -> None:
+        failure = await at.executor.plan(order(Action.SHUTDOWN, endpoint=endpoint))
+        assert isinstance(failure, Failure)
+        assert (failure.retryable, at.double.asked) == (False, {})
 
     play(scenario)
 

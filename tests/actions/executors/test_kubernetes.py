@@ -186,6 +186,28 @@ def test_a_chain_gives_back_what_its_first_brake_took(*, is_applied: bool) -> No
     in_a_cluster(scenario)
 
 
+@pytest.mark.parametrize("stopped", ["deployment/llama", "scaledobject/mixtral"])
+def test_who_was_stopped_between_a_throttle_and_a_shutdown_is_not_started_again(stopped: str) -> None:
+    """The chain began with more, but the shutdown found nothing to do."""
+
+    async def scenario(double: KubernetesDouble, executor: KubernetesExecutor) -> None:
+        is_keda = stopped.startswith("scaledobject")
+        throttle, shutdown = (KEDA_THROTTLE, KEDA_SHUTDOWN) if is_keda else (THROTTLE, SHUTDOWN)
+        first = await applied(executor, throttle)
+        if is_keda:
+            double.scalers["mixtral"].annotations["autoscaling.keda.sh/paused-replicas"] = "0"
+        else:
+            double.workloads[stopped].replicas = 0
+        before = {**(await planned(executor, shutdown)).before, **first}  # as the desk of `tidegate execute` keeps it
+        assert await executor.apply(shutdown, before) is None
+        made = list(double.changes)
+        assert await executor.undo(shutdown, before) is None
+        assert (await read(executor, shutdown, before)).wrong is None
+        assert double.changes == made
+
+    in_a_cluster(scenario)
+
+
 def test_what_a_command_has_set_comes_back_whoever_planned_it() -> None:
     """Only the first `before` of a chain is at hand: it is enough for the brake in force."""
 

@@ -76,6 +76,33 @@ def test_what_was_told_in_part_may_have_been_done() -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize(("errors", "is_unfit"), [("Invalid routing key", False), ("'summary' is missing", True)])
+def test_a_key_that_is_refused_is_not_the_fault_of_the_event(errors: str, *, is_unfit: bool) -> None:
+    """Both are answered with 400; what is told with a wrong key must not be dropped."""
+
+    async def scenario() -> None:
+        async with account() as (double, receiver):
+            double.faults.append(Fault(400, text=f'{{"status": "invalid event", "errors": ["{errors}"]}}'))
+            failure = await receiver.notify(notification(fired()))
+            assert failure is not None
+            assert (failure.retryable, failure.is_unfit) == (False, is_unfit)
+
+    asyncio.run(scenario())
+
+
+def test_of_a_group_that_was_refused_in_part_something_may_have_been_done() -> None:
+    """The end of what arrived must be told, and what can be mended is worth another attempt."""
+
+    async def scenario() -> None:
+        async with account() as (double, receiver):
+            double.faults += [Fault(403), Fault(400), Fault(202, is_done=True)]
+            failure = await receiver.notify(notification(fired(), fired("latency"), fired("error_rate")))
+            assert failure is not None
+            assert (failure.status, failure.nothing_done) == (403, False)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("acknowledge", [True, False])
 def test_a_brake_acknowledges_only_where_that_is_wanted(*, acknowledge: bool) -> None:
     """After its trigger, so that somebody hears of it; as long as no brake is on nothing is acknowledged."""

@@ -59,6 +59,13 @@ def test_in_alertmanager_a_command_makes_no_other_alert() -> None:
     assert alert["endsAt"] == ENDS_AT
 
 
+def test_alertmanager_is_told_of_what_begins_by_a_clock_that_is_ahead() -> None:
+    """It refuses a whole post for one alert that ends before it begins."""
+    ahead = fired()._replace(starts_at="2026-11-27T11:00:00.000000Z")
+    double: AlertmanagerDouble = told(BY_NAME["alertmanager"], notification(ahead, fired("latency")))
+    assert len(double.alerts) == 2
+
+
 def test_a_webhook_has_alertmanager_s_body() -> None:
     """Key by key; the time that Go writes for none is the end of what fires."""
     both = notification(fired(), fired("latency", ends_at=ENDS_AT))
@@ -124,7 +131,7 @@ def test_slack_takes_one_message_a_second() -> None:
 
     first, second, third = asyncio.run(scenario())
     assert first is None
-    assert second == Failure("pager: one message a second", retryable=True, retry_after_s=0.75)
+    assert second == Failure("pager: one message a second", retryable=True, retry_after_s=0.75, nothing_done=True)
     assert third is None
 
 

@@ -4,12 +4,17 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from actions.alerting.dispatch import Came, Dispatch
 from actions.failure import Failure
 from actions.receivers.interface import Notification
+from schemas.config import Kafka
 from schemas.outputs import Result
 from schemas.receivers import Route
+from schemas.section import Seconds
 from streams.alert.deliverer import MOST_CHANGES, Change, Deliverer, Links
+from streams.alert.lease import Lease
 from streams.alert.metrics import AlertMetrics
 from tests.actions.alerting.alerts import START_US, alert, config
 from tests.streams.alert.test_live import result
@@ -21,13 +26,13 @@ BOTH = Route(receiver="one", routes=(Route(receiver="two", continue_=True), Rout
 class Told:
     """A receiver that answers what it is told to, once it may."""
 
-    def __init__(self, answers: list[Failure | None] | None = None) -> None:
+    def __init__(self, answers: list[Failure | None] | None = None, of_changes: Failure | None = None) -> None:
         self.may_answer, self.was_asked = asyncio.Event(), asyncio.Event()
         self.notifications: list[Notification] = []
         self.order: list[str] = []
         self.kept: list[bool] = []
         self.is_kept: Callable[[], bool] = lambda: True
-        self._answers = answers or []
+        self._answers, self._of_changes = answers or [], of_changes
 
     async def notify(self, notification: Notification) -> Failure | None:
         self.notifications.append(notification)
@@ -39,7 +44,7 @@ class Told:
 
     async def tell_change(self, result: Result) -> Failure | None:  # noqa: ARG002
         self.order.append("change")
-        return None
+        return self._of_changes
 
     async def close(self) -> None:
         return
@@ -51,6 +56,7 @@ class Scene:
     def __init__(self, **receivers: Told) -> None:
         self.dispatch = Dispatch(config(*receivers, route=BOTH if len(receivers) > 1 else None))
         self.metrics, self.saved = AlertMetrics(), dict[str, Any]()
+        self.saving: Callable[[], None] = lambda: None
         self.is_sure = asyncio.Event()
         self.is_sure.set()
         links = Links(self.dispatch, self.metrics, lambda: START_US, self.save, self.sure)
@@ -58,6 +64,7 @@ class Scene:
         self.dispatch.hear(alert("e"), Came(0, START_US))
 
     async def save(self) -> None:
+        self.saving()
         self.saved.update(self.dispatch.changed())
 
     async def sure(self) -> None:
@@ -131,11 +138,60 @@ def test_nothing_is_sent_once_the_lease_that_was_in_doubt_is_lost() -> None:
     asyncio.run(asyncio.wait_for(scenario(), WAIT_S))
 
 
+def test_nothing_is_sent_if_the_lease_was_lost_while_it_was_being_written_down() -> None:
+    """Kafka may be away for a minute: who delivers by then has told the end, and this would open it anew."""
+
+    async def scenario() -> None:
+        told = Told()
+        told.may_answer.set()
+        scene = Scene(one=told)
+        (deliverer,) = scene.deliverers
+        scene.saving = scene.is_sure.clear
+        running = asyncio.create_task(deliverer.run())
+        while scene.is_sure.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        deliverer.stop()
+        scene.is_sure.set()
+        await running
+        assert told.notifications == []
+
+    asyncio.run(asyncio.wait_for(scenario(), WAIT_S))
+
+
+def test_a_change_that_is_to_be_told_again_at_once_is_told_after_a_pause() -> None:
+    """`Retry-After: 0` is no invitation to ask ten thousand times a second."""
+
+    async def scenario() -> None:
+        told = Told(of_changes=Failure("429", retryable=True, retry_after_s=0.0))
+        scene = Scene(one=told)
+        (deliverer,) = scene.deliverers
+        deliverer.add_change(Change(0, result("new")))
+        assert await deliverer._tell_change()
+        assert not await deliverer._tell_change()
+        assert told.order == ["change"]
+
+    asyncio.run(asyncio.wait_for(scenario(), WAIT_S))
+
+
+def test_a_lease_is_in_doubt_after_kafka_was_away_for_half_a_session() -> None:
+    """Shorter than that the group cannot have noticed."""
+
+    async def scenario() -> None:
+        lease = Lease(Kafka(session_timeout=Seconds(600)), lambda: asyncio.sleep(0))
+        lease.doubt(299)
+        await lease.sure()
+        lease.doubt(301)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(lease.sure(), 0.01)
+
+    asyncio.run(asyncio.wait_for(scenario(), WAIT_S))
+
+
 def test_what_is_refused_is_counted_apart_from_what_is_tried_again() -> None:
     """The one wants a person, the other patience."""
 
     async def scenario() -> None:
-        told = Told([Failure("busy", retryable=True, retry_after_s=0.1), Failure("400", retryable=False)])
+        told = Told([Failure("busy", retryable=True, retry_after_s=0.1), Failure("400", retryable=False, status=400)])
         told.may_answer.set()
         scene = Scene(one=told)
         (deliverer,) = scene.deliverers

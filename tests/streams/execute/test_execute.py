@@ -158,7 +158,7 @@ def test_a_signed_command_is_carried_out_verified_and_undone(bench: Run) -> None
     async def scenario() -> None:
         async with bench() as table:
             given, forged = throttle("acme/bert"), msgspec.structs.replace(throttle("acme/clip"), signature=None)
-            await table.write(forged, b"{", given)
+            await table.write(forged, b'{"id": "\xff"}', given)
             program = table.execute()
             await table.until((given.id, State.VERIFIED))
             assert table.double.level("acme/bert") == 5
