@@ -138,7 +138,8 @@ class Operators:
             return []  # nor is it for others to say what their command came to
         endpoint, brake = found
         if result.refusal is not None:
-            return [alerts.refused(brake, result, moment.at_us)]
+            is_of_a_copy = result.refusal is Refusal.MISPLACED or result.command_id != brake.command.id
+            return [] if is_of_a_copy else [alerts.refused(brake, result, moment.at_us)]
         if result.state is not State.FAILED:
             return []
         outputs = self._control.fail(endpoint, brake, moment)

@@ -109,6 +109,8 @@ def test_people_hear_that_an_executor_refuses_what_is_taken_for_in_force() -> No
     assert isinstance(alert, Alert)
     assert (alert.dedup_key, alert.command_id) == (command.episode, command.id)
     assert "NOT done, hf refuses it (unknown_key)" in alert.summary
+    copy = reported(command, 6, state=None, refusal=Refusal.MISPLACED)
+    assert fold.apply(copy, at(6)) == []
 
 
 def test_only_its_own_executor_can_say_that_a_command_failed() -> None:
