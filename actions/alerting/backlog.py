@@ -188,8 +188,9 @@ class Backlog:
             story.told, story.since_us = told, now_us  # what came meanwhile is news from now on
             self._groups[story.group_key].news.pop(episode, None)
             self._changed.add(episode)
+        is_whole = len(delivery.notification.alerts) < MOST_AT_ONCE
         for group in self._touched(delivery):
-            group.was_told(now_us)
+            group.was_told(now_us, is_whole=is_whole)
             self._note_all(group, delivery)
 
     def _give_back(self, *, is_certain: bool) -> None:

@@ -73,9 +73,9 @@ class Group:
         """Let others go first: this one could not be told."""
         self._not_before_us = until_us
 
-    def was_told(self, now_us: int) -> None:
-        """The receiver took a notification."""
-        self.told_us = now_us
+    def was_told(self, now_us: int, *, is_whole: bool) -> None:
+        """The receiver took a notification; of one that did not hold all there was, the rest follows at once."""
+        self.told_us = now_us if is_whole else now_us - self._pace.interval_us
         self.plan_repeats()
 
     def plan_repeats(self) -> None:

@@ -14,7 +14,7 @@ from actions.receivers.templates import DEFAULT, Templates
 from schemas import receivers
 from schemas.outputs import Result
 
-WINDOW_S: Final = 1.0  # in which a channel takes one message
+WINDOW_S: Final = 1.1  # a channel takes one message a second, and on the way two come closer together
 HEADER: Final = 150  # characters
 SECTION: Final = 3000
 MOST_ALERTS: Final = 20  # of a notification that are shown; the rest is counted

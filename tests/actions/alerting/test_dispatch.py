@@ -272,6 +272,15 @@ def test_a_large_group_is_told_in_parts_of_which_none_says_that_it_is_over() -> 
     assert not any(post.notification.is_resolved for post in told.posts["pager"])
 
 
+def test_what_one_notification_does_not_hold_follows_at_once() -> None:
+    """The interval is between lines about the same, not between the parts of one."""
+    told = world(route=Route(receiver="pager", group_by=("rule",)))
+    told.write(*[alert(str(number)) for number in range(3 * MOST_AT_ONCE)])
+    told.run(MINUTE_S)
+    assert {post.at_us for post in told.posts["pager"]} == {START_US}
+    assert len(list(told.news("pager"))) == 3 * MOST_AT_ONCE
+
+
 def test_one_group_that_always_fails_lets_the_others_pass() -> None:
     """Its receiver is up: what is wrong is only this notification."""
     told = world()
