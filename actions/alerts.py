@@ -98,6 +98,16 @@ def lifted(brake: Brake, at_us: int, why: str) -> Alert:
     return _of_brake(brake, rfc3339(at_us), f"Brake released on {brake.command.endpoint}: {why}")
 
 
+def refused(brake: Brake, result: Result, at_us: int) -> Alert:
+    """What is taken for in force is not: its executor does not even try."""
+    deed = what_to_do(brake.command.action, brake.command.endpoint, brake.command.parameters)
+    why = result.reason or "see docs/executors.md"
+    alert = _of_brake(
+        brake, rfc3339(at_us), f"NOT done, {result.executor} refuses it ({result.refusal}): {deed}. {why}"
+    )
+    return seal(structs.replace(alert, details={"action": brake.command.action.value, "refusal": result.refusal}))
+
+
 def paused(pause: Pause, at_us: int) -> Alert:
     """The kill switch is on."""
     until = "until somebody resumes" if pause.until_us is None else f"until {clock(rfc3339(pause.until_us))}"

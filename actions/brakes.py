@@ -52,7 +52,8 @@ def reality_of(command: Command) -> Reality:
 class Claim(Struct, frozen=True):
     """What one episode wants done to one endpoint, and why.
 
-    An overflow without parameters found no provider.
+    An overflow without parameters found no provider. `approved_by`: who let it into force, nobody if by silence; None:
+    it needed no approval, or never got one.
     """
 
     episode: Id
@@ -66,6 +67,7 @@ class Claim(Struct, frozen=True):
     before: dict[str, Any]
     cost: Cost
     reason: str
+    approved_by: tuple[str, ...] | None = None
 
 
 class Demand(NamedTuple):
@@ -105,6 +107,12 @@ class Brake(Struct, frozen=True):
         approval = self.command.approval
         end = self.command.expires_at if approval is None else approval.until
         return from_rfc3339(end or self.command.issued_at)
+
+    @property
+    def is_approved(self) -> bool:
+        """Whether enough persons have said yes to what awaits approval."""
+        approval = self.command.approval
+        return approval is not None and len(self.approvals) >= approval.persons
 
     def is_about(self, command_id: Id) -> bool:
         """Whether that command is this brake, or was before it was renewed."""

@@ -87,9 +87,9 @@ def approve(brake: Brake, demand: Demand, at_us: int, terms: Terms) -> Command:
     )
 
 
-def inherit(command: Command, brake: Brake) -> Command:
-    """The same command in the place of a brake of which it is a part: approved by whoever approved that one."""
-    return seal(structs.replace(command, mode=brake.command.mode, approved_by=brake.command.approved_by))
+def inherit(command: Command, approved_by: tuple[str, ...]) -> Command:
+    """The same command, approved by whoever approved what it remains of."""
+    return seal(structs.replace(command, mode=Mode.APPROVE, approved_by=approved_by))
 
 
 def replace(command: Command, brakes: tuple[Brake, ...]) -> Command:
@@ -147,6 +147,11 @@ def seal(command: Command) -> Command:
     """The command with the id that its content gives."""
     content = msgspec.json.encode(structs.replace(command, id=UNSEALED), order="deterministic")
     return structs.replace(command, id=derive_id("command", content.decode()))
+
+
+def is_sealed(command: Command) -> bool:
+    """Whether it is what its id says, whoever has signed it."""
+    return seal(structs.replace(command, signature=None)).id == command.id
 
 
 def _because(why: str, command: Command) -> str:

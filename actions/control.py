@@ -9,6 +9,7 @@ The only part that changes what is in force. An endpoint is under the join of it
 - when an episode is over its claims go. With none left the endpoint is restored; while the rest asks for
   the same, nothing is said; else the restore is followed by the weaker brake. That one passes the stages
   like any other, but for the cooldown, which would leave the endpoint without any;
+- one that failed goes in the same way, and what it had replaced comes back: that was in force, so no limit counts it;
 - a claim that a new configuration would not make any more goes with the episode's next finding, in the same way;
 - a brake that expires takes all its claims with it. Their episodes ask again at their next update. One that awaits
   approval is not renewed: when its time is over it is rejected or issued, as its policy says.
@@ -22,7 +23,7 @@ from typing import NamedTuple
 from msgspec import structs
 
 from actions import alerts, capacity, commands, policy, results, safety
-from actions.brakes import OF_MODE, Brake, Claim, Reality, join, lead, reality_of, without
+from actions.brakes import OF_MODE, RUNGS, Brake, Claim, Reality, join, lead, reality_of, without
 from actions.memory import MOST_TOLD, Memory
 from schemas.config import Config, Policy
 from schemas.outputs import Action, Alert, Command, Held, Id, Mode, Result, Severity, State
@@ -33,6 +34,7 @@ Outputs = list[Command | Result | Alert]
 Claims = tuple[Claim, ...]
 
 UNCOOLED = tuple(stage for stage in safety.STAGES if stage is not safety.cooldown)
+BACK_AGAIN = (safety.kill_switch, safety.protected, safety.already_in_force, safety.blast_radius, safety.mode)
 
 
 class Moment(NamedTuple):
@@ -41,6 +43,11 @@ class Moment(NamedTuple):
     finding_id: Id
     at_us: int
     logged_at_us: int | None
+
+    @property
+    def come_us(self) -> int:
+        """The time that has come for sure: a sender's clock that is ahead of the log's must not end anything early."""
+        return self.at_us if self.logged_at_us is None else min(self.at_us, self.logged_at_us)
 
     @property
     def age_us(self) -> int | None:
@@ -117,15 +124,19 @@ class Control:
         return sorted(late, key=lambda brake: (brake.expires_us, brake.command.id))
 
     def issue(self, endpoint: str, brake: Brake, at_us: int) -> Outputs:
-        """Carry out what awaited approval, if the stages that no approval overrules still let it pass."""
+        """Carry out what awaited approval, if the stages that no approval, or no silence, overrules let it pass."""
         first, moment = lead(brake.claims), Moment(brake.command.finding_id, at_us, None)
-        held = safety.check(first, self._context(first, moment, Mode.AUTO), safety.APPROVED)
+        stages = safety.APPROVED if brake.is_approved else safety.UNANSWERED
+        held = safety.check(first, self._context(first, moment, Mode.AUTO), stages)
+        if held is None and self.config.mode_of(endpoint) is Mode.SHADOW:
+            held = Held.SHADOW  # since it was asked for: in shadow nothing is carried out, whoever agreed
         self._drop(endpoint, brake)
         if held is not None:
             return [results.about(brake.command, State.HELD, at_us, reason=held.value, by=brake.approvals)]
         real = self._of_kind(endpoint, Reality.REAL)
         episodes = {claim.episode for claim in brake.claims}
-        claims = (*(own for other in real for own in other.claims if own.episode not in episodes), *brake.claims)
+        approved = (structs.replace(claim, approved_by=brake.approvals) for claim in brake.claims)
+        claims = (*(own for other in real for own in other.claims if own.episode not in episodes), *approved)
         demand = join(claims)
         if real and real[0].demand == demand:
             self._put(endpoint, structs.replace(real[0], claims=claims))
@@ -133,6 +144,14 @@ class Control:
             return [results.about(brake.command, State.REPLACED, at_us, reason=told, by=brake.approvals)]
         command = commands.approve(brake, demand, at_us, self._terms(endpoint, demand.action))
         return self._bring(commands.replace(command, real), claims, (first, at_us))
+
+    def fail(self, endpoint: str, brake: Brake, moment: Moment) -> Outputs:
+        """Undo what could not be carried out. What weaker brakes it had replaced comes back."""
+        self._memory.place(endpoint).failed_us[brake.command.action] = moment.at_us
+        weaker = (claim for claim in brake.claims if RUNGS[claim.action] < brake.demand.rung)
+        rest = tuple(_as_found(claim, brake) for claim in weaker)
+        restore = self.lift(endpoint, brake, (moment.finding_id, moment.at_us, "failed"))
+        return [restore, *self._resume(brake, rest, moment, BACK_AGAIN)]
 
     def lift(self, endpoint: str, brake: Brake, because: tuple[Id, int, str]) -> Command:
         """Take a brake off: the restore."""
@@ -218,19 +237,38 @@ class Control:
         claims = (*without(covering.claims, claim.episode), claim)
         self._put(claim.endpoint, structs.replace(covering, claims=claims))
 
-    def _resume(self, was: Brake, rest: Claims, moment: Moment) -> Outputs:
-        """The weaker brake that others still ask for; of what was approved nothing has to be approved again."""
-        first = lead(rest)
-        mode = {each: mode for mode, each in OF_MODE.items()}[was.reality]
-        held = safety.check(first, self._context(first, moment, mode), UNCOOLED)
+    def _resume(self, was: Brake, rest: Claims, moment: Moment, stages: tuple[safety.Stage, ...] = UNCOOLED) -> Outputs:
+        """The weaker brakes that others still ask for: at once what may be, and what must be asked for beside it."""
+        outputs: Outputs = []
+        for mode in reversed(Mode):
+            claims = tuple(claim for claim in rest if self._mode_after(was, claim) is mode)
+            if claims:
+                held = safety.check(lead(claims), self._context(lead(claims), moment, mode), stages)
+                outputs += self._follow(was, claims, held, moment)
+        return outputs
+
+    def _follow(self, was: Brake, claims: Claims, held: Held | None, moment: Moment) -> Outputs:
+        first = lead(claims)
         if held is Held.ALREADY_IN_FORCE:
             self._join(first)
         if held not in safety.IN_FORCE_ALL_THE_SAME:
             return self._tell_once(first, held, moment) if held is not None else []
-        command = self._command(first, rest, moment)
-        command = commands.inherit(command, was) if held is None else self._held(command, held, rest)
-        present = self._counting(first.endpoint, was.reality)
-        return self._bring(commands.replace(command, present), rest, (first, moment.at_us))
+        command = self._command(first, claims, moment)
+        if held is not None:
+            command = self._held(command, held, claims)
+        elif (approved_by := _approved_by(was, first)) is not None:
+            command = commands.inherit(command, approved_by)
+        present = self._counting(first.endpoint, reality_of(command))
+        return self._bring(commands.replace(command, present), claims, (first, moment.at_us))
+
+    def _mode_after(self, was: Brake, claim: Claim) -> Mode:
+        """How much may be done about what remains of a brake: of what was approved nothing has to be approved again."""
+        now = self._mode(claim)
+        if was.reality is Reality.SUPPOSED or now is Mode.SHADOW:
+            return Mode.SHADOW
+        if was.reality is Reality.ASKED:
+            return Mode.APPROVE
+        return now if _approved_by(was, claim) is None else Mode.AUTO
 
     def _put(self, endpoint: str, brake: Brake) -> None:
         """Bring a brake into force in the place of the one of its kind."""
@@ -280,10 +318,11 @@ class Control:
             age_us=moment.age_us,
             brakes=self._counting(claim.endpoint, kind),
             commanded_us=max((us for own, us in place.commanded_us.items() if own >= kind), default=None),
+            failed_us=place.failed_us.get(claim.action) if kind is Reality.REAL else None,
             recent=sum(own >= kind for own, _ in self._memory.shared.recent),
             recent_here=sum(own >= kind and us > moment.at_us - HOUR_US for own, us in place.recent),
             down=capacity.down_with(claim, self._memory, self.config, kind) if downs else capacity.NOTHING_DOWN,
-            paused=self._memory.is_paused(moment.at_us),
+            paused=self._memory.is_paused(moment.come_us),
             refused=(claim.endpoint, claim.action) in self._memory.peek_line(claim.rule, claim.subject).refused,
             blind=self._is_blind(claim),
         )
@@ -293,6 +332,11 @@ class Control:
         budgets = {claim.subject, *self.config.budgets_of(claim.endpoint)} & set(self.config.budgets)
         gaps = (self._memory.peek_line(TELEMETRY_GAP, budget) for budget in budgets)
         return any(gap.open and gap.severity.rank >= Severity.ERROR.rank for gap in gaps)
+
+
+def _approved_by(was: Brake, claim: Claim) -> tuple[str, ...] | None:
+    """Who has approved what remains of a brake, or the claim itself before another one covered it."""
+    return was.command.approved_by if was.command.mode is Mode.APPROVE else claim.approved_by
 
 
 def _as_found(claim: Claim, brake: Brake) -> Claim:

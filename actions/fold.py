@@ -48,10 +48,10 @@ class ActionFold:
         """The next finding of the log. `logged_at_us` is when the log took it; None: its age is not known."""
         moment = Moment(finding.id, from_rfc3339(finding.at), logged_at_us)
         if finding.rule in PASSED_ON:
-            return self._advance(finding, moment.at_us) + self._operators.hear(finding, moment)
+            return self._advance(finding, moment.at_us, moment.at_us) + self._operators.hear(finding, moment)
         if self._was_seen(finding, moment.at_us):
             return []
-        return self._advance(finding, moment.at_us) + self._follow(finding, moment)
+        return self._advance(finding, moment.at_us, moment.come_us) + self._follow(finding, moment)
 
     def overdue(self, now_us: int) -> Finding | None:
         """Build the finding that tells the log of commands which ended before `now_us`, or None."""
@@ -104,9 +104,9 @@ class ActionFold:
         """The largest event time seen."""
         return None if self._memory.shared.time_us < 0 else self._memory.shared.time_us
 
-    def _advance(self, finding: Finding, at_us: int) -> Outputs:
+    def _advance(self, finding: Finding, at_us: int, come_us: int) -> Outputs:
         """Of an episode whose rule or budget left the configuration, nothing more is heard: people must be told."""
-        restored = self._control.expire(at_us) + self._operators.end_pause(at_us)
+        restored = self._control.expire(come_us) + self._operators.end_pause(come_us)
         cooldown_us = round(self._config.safety.cooldown * US)
         silent = self._memory.advance(at_us, max(KEPT_US, cooldown_us))
         over = [alerts.forgotten(finding, rule, subject, line.episode) for (_, rule, subject), line in silent]

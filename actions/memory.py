@@ -51,6 +51,7 @@ class Place(Struct, array_like=True):
     recent: tuple[tuple[Reality, int], ...] = ()  # when commands were issued, of the hour before the last one
     replicas: int = 0  # that were told of last; while a brake is on, those before it
     unrestored: Id | None = None  # the restore that an executor could not carry out
+    failed_us: dict[Action, int] = field(default_factory=dict)  # when an executor could not carry that out
 
 
 class Pause(Struct, array_like=True, frozen=True):

@@ -131,15 +131,20 @@ class Operators:
 
     def _note(self, result: Result, moment: Moment) -> Outputs:
         """A command that failed is not in force: what was done of it is restored, and it may be asked for again."""
-        if result.action is Action.RESTORE:
+        if result.action is Action.RESTORE and result.refusal is None:
             return self._note_restore(result, moment)
         found = self._find(result.command_id, Reality.REAL)
-        if found is None or result.state is not State.FAILED:
-            return []
+        if found is None or found[1].command.executor not in (None, result.executor):
+            return []  # nor is it for others to say what their command came to
         endpoint, brake = found
-        restore = self._control.lift(endpoint, brake, (moment.finding_id, moment.at_us, "failed"))
+        if result.refusal is not None:
+            is_of_a_copy = result.refusal is Refusal.MISPLACED or result.command_id != brake.command.id
+            return [] if is_of_a_copy else [alerts.refused(brake, result, moment.at_us)]
+        if result.state is not State.FAILED:
+            return []
+        outputs = self._control.fail(endpoint, brake, moment)
         deed = what_to_do(brake.command.action, endpoint, brake.command.parameters)
-        return [restore, alerts.lifted(brake, moment.at_us, f"{deed} failed: {result.reason}")]
+        return [*outputs, alerts.lifted(brake, moment.at_us, f"{deed} failed: {result.reason}")]
 
     def _note_restore(self, result: Result, moment: Moment) -> Outputs:
         """That a brake does not come off is a matter for a person, until it did."""

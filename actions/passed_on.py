@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 
 from actions import results
 from actions.alerts import TIDEGATE
@@ -18,7 +19,7 @@ from schemas.orders import Order, Verb, seal
 from schemas.outputs import Action, Finding, Id, Refusal, Result, Severity, State, Status, derive_id
 from schemas.signatures import BadKey, PublicKey
 from schemas.topics import EXECUTOR, OPERATOR
-from schemas.units import US, from_rfc3339, rfc3339
+from schemas.units import US, from_rfc3339, is_time, rfc3339
 
 FRESH_US: Final = 300 * US  # how far the clocks of operators and brokers may be apart, with the way of the order
 OF_ALERTING: Final = frozenset({Verb.SILENCE, Verb.UNSILENCE})  # heard by those who deliver alerts
@@ -37,17 +38,18 @@ def pass_on(order: Order, at_us: int, offset: int, config: Config) -> Finding | 
 
 
 def report(result: Result, at_us: int, offset: int, config: Config) -> Finding | None:
-    """What the action stage is to hear of a result: failures, and restores that are done."""
+    """What the action stage is to hear of a result: failures, refusals, and restores that are done."""
     is_restored = result.action is Action.RESTORE and result.state is State.VERIFIED
-    if result.executor is None or not (result.state is State.FAILED or is_restored):
+    is_refused = result.refusal is not None and result.command_id is not None
+    if result.executor is None or not (result.state is State.FAILED or is_refused or is_restored):
         return None
-    told = {"result": msgspec.to_builtins(result)}
+    told = {"result": msgspec.to_builtins(structs.replace(result, before={}, after={}))}  # the outside's: of any depth
     return _finding((EXECUTOR, result.id), told, (at_us, offset), config.version)
 
 
 def refused(order: Order, at_us: int, config: Config) -> tuple[Refusal, str] | None:
     """Why an order does not count."""
-    if not _is_time(order.at) or (order.until is not None and not _is_time(order.until)):
+    if not is_time(order.at) or (order.until is not None and not is_time(order.until)):
         return Refusal.UNREADABLE, "expected times in RFC 3339 with an offset"
     if seal(order).id != order.id:
         return Refusal.BAD_SIGNATURE, "the id is not that of its content"
@@ -58,14 +60,6 @@ def refused(order: Order, at_us: int, config: Config) -> tuple[Refusal, str] | N
         early = late_us < 0
         return (Refusal.FROM_THE_FUTURE if early else Refusal.TOO_LATE), f"it says it was given at {order.at}"
     return _not_allowed(order, config)
-
-
-def _is_time(text: str) -> bool:
-    try:
-        from_rfc3339(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _not_allowed(order: Order, config: Config) -> tuple[Refusal, str] | None:

@@ -9,7 +9,7 @@ The first reason found is the one that is published, so the order is from the wi
 5. `telemetry_gap`: nobody knows how the endpoint is now; a throttle is the most that may be done in the dark.
 6. `no_provider`: what cannot be done at all must not use up a cooldown or an hour's actions.
 7. `already_in_force`: what is done already is neither early nor one too many.
-8. `cooldown`: this endpoint had its command; an escalation to a higher rung does not wait.
+8. `cooldown`: this endpoint had its command; an escalation to a higher rung does not wait, unless it has just failed.
 9. `max_actions_per_hour`: the whole fleet had its commands; `max_actions_per_endpoint`: this endpoint had.
 10. `blast_radius`: too much of the fleet would be down. Needs to know what is down, so it comes late.
 11. `mode`: last, so that `shadow` and `approve` tell exactly what `auto` would do.
@@ -42,6 +42,7 @@ class Context(NamedTuple):
     paused: bool  # by an operator, for now
     refused: bool  # by an operator, for this episode
     blind: bool  # the source that tells of this endpoint is silent
+    failed_us: int | None = None  # when this action could not be carried out here
 
     @property
     def rung(self) -> int:
@@ -89,10 +90,13 @@ def already_in_force(claim: Claim, context: Context) -> Held | None:
 
 
 def cooldown(claim: Claim, context: Context) -> Held | None:
-    """The endpoint was commanded a moment ago, and this is no escalation."""
+    """The endpoint was commanded a moment ago, and this is no escalation; or just this has failed a moment ago."""
+    cooldown_us = context.safety.cooldown * US
+    if context.failed_us is not None and context.at_us < context.failed_us + cooldown_us:
+        return Held.COOLDOWN
     if context.commanded_us is None or 0 < context.rung < RUNGS[claim.action]:
         return None
-    return Held.COOLDOWN if context.at_us < context.commanded_us + context.safety.cooldown * US else None
+    return Held.COOLDOWN if context.at_us < context.commanded_us + cooldown_us else None
 
 
 def max_actions_per_hour(claim: Claim, context: Context) -> Held | None:
@@ -126,6 +130,7 @@ STAGES: Final[tuple[Stage, ...]] = (
 )  # fmt: skip
 OPERATORS: Final[tuple[Stage, ...]] = (kill_switch, evidence_too_old, protected)  # what also stops a renewal
 APPROVED: Final[tuple[Stage, ...]] = (kill_switch, protected, blast_radius)  # what no approval overrules
+UNANSWERED: Final[tuple[Stage, ...]] = (kill_switch, protected, refused, telemetry_gap, blast_radius)  # nor silence
 
 IN_FORCE_ALL_THE_SAME: Final = frozenset({None, Held.SHADOW, Held.AWAITING_APPROVAL})
 FOR_THIS_RUNG: Final = frozenset(

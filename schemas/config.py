@@ -208,8 +208,8 @@ class ExternalAlert(Section, frozen=True):
 
     action: Response = "none"
     severity: Severity | None = None  # None: the alert's own label
-    max_replicas: Annotated[int, Meta(ge=1)] | None = None
-    max_requests_per_second: Annotated[float, Meta(gt=0)] | None = None
+    max_replicas: Annotated[int, Meta(ge=1, le=1_000_000)] | None = None
+    max_requests_per_second: Annotated[float, Meta(gt=0, le=1_000_000_000)] | None = None
 
 
 class External(Section, frozen=True):

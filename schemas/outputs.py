@@ -98,6 +98,7 @@ class Refusal(StrEnum):
     UNKNOWN_KEY = "unknown_key"
     BAD_SIGNATURE = "bad_signature"
     WRONG_EXECUTOR = "wrong_executor"
+    MISPLACED = "misplaced"  # not where the records of its endpoint lie: a copy
     HELD = "held"
     EXPIRED = "expired"
     REPLAYED = "replayed"

@@ -115,7 +115,7 @@ def refused(value: Command | Order, trusted: Iterable[PublicKey]) -> Refusal | N
         return Refusal.UNKNOWN_KEY
     try:
         Ed25519PublicKey.from_public_bytes(key.raw).verify(_decoded(encoded), canonical(value))
-    except InvalidSignature:
+    except (InvalidSignature, RecursionError):  # what was just not nested too deep to be read may be, to be written
         return Refusal.BAD_SIGNATURE
     return None
 

@@ -38,6 +38,19 @@ def from_rfc3339(text: str) -> int:
     return to_us(time)
 
 
+def is_time(text: str) -> bool:
+    """Whether `from_rfc3339` reads it, and `rfc3339` can write it again.
+
+    >>> [is_time(text) for text in ("2026-11-22T19:41:06Z", "2026-11-22T19:41:06", "9999-12-31T23:59:59-23:00")]
+    [True, False, False]
+    """
+    try:
+        rfc3339(from_rfc3339(text))
+    except (ValueError, OverflowError):  # no time, or one beyond the calendar
+        return False
+    return True
+
+
 def to_nano(usd: float) -> int:
     """Dollars as they were written (the shortest decimal of the float), to the nearest nano-dollar."""
     return int((Decimal(repr(usd)) * NANO).to_integral_value(ROUND_HALF_EVEN))

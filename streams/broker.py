@@ -12,6 +12,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import murmur2
 
 from schemas.config import Kafka, Security
 from streams.errors import TidegateError
@@ -27,6 +28,7 @@ log = structlog.get_logger("tidegate.broker")
 _Admin: Any = AIOKafkaAdminClient
 _Consumer: Any = AIOKafkaConsumer
 _Producer: Any = AIOKafkaProducer
+_murmur2: Any = murmur2
 
 
 class BrokerUnreachable(TidegateError):
@@ -149,3 +151,9 @@ def unreachable(kafka: Kafka, patience_s: float, error: KafkaError) -> BrokerUnr
 
 def _reason(error: KafkaError) -> str:
     return ", ".join(map(str, error.args)) or type(error).__name__
+
+
+def partition_of(key: bytes, count: int) -> int:
+    """In which of so many partitions every Kafka client puts a record with that key."""
+    found: int = (_murmur2(key) & 0x7FFFFFFF) % count
+    return found

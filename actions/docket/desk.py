@@ -25,7 +25,7 @@ from actions.docket.standing import NOTHING, Answer, Ask, Entry, Hold, Lift, Ste
 from actions.docket.telling import NO_WORDS, Said, Subject, Voice, state_of
 from actions.executors.interface import Plan, Reading, Saved
 from actions.failure import Failure
-from schemas.outputs import Action, Command, Id, Result, State
+from schemas.outputs import Command, Id, Result, State
 from schemas.units import US, from_rfc3339
 
 GRACE_US: Final = 5 * US  # for a renewal that is on its way
@@ -70,14 +70,15 @@ class Desk:
         """Whether it is what an earlier process holds."""
         return self._past is not None and self._past.command_id == command_id
 
-    def resume(self, entry: Entry, now_us: int) -> Told:
-        """Go on with what an earlier process began."""
+    def resume(self, entry: Entry, now_us: int, over: str | None = None) -> Told:
+        """Go on with what an earlier process began; `over`: why it must be undone at once."""
         past, self._past = self._past, None
         if past is None:
             return ()
         tell = self._drop_wanted(State.REPLACED, now_us, "")
         self.hold = Hold(entry, past.before, past.state, entry.ids)
-        self.lift = Lift("expired") if past.is_expired else None
+        why = "expired" if past.is_expired else over
+        self.lift = None if why is None else Lift(why)
         self._newest_us = from_rfc3339(entry.command.issued_at)
         return tell
 
@@ -117,23 +118,30 @@ class Desk:
             tell += (state_of(subject, State.RESTORED, voice, Said("nothing of it was in force")),)
         return (*tell, self._settle(entry, State.VERIFIED, now_us, "nothing was in force"))
 
-    def keep(self, entry: Entry) -> None:
-        """An overflow that another executor carries out asks for the cap that is held here: it stays as long."""
-        self.link(entry)
-        if self.hold is not None and self._is_held(entry.command.id):
-            self.hold = self.hold._replace(until=entry.command.expires_at)
-
     def hand_over(self, entry: Entry, now_us: int) -> Told:
-        """A sound command by which another executor takes the place of ours, or takes back what ours was kept for."""
-        is_restore = entry.command.action is Action.RESTORE
-        why = entry.command.reason if is_restore else f"{entry.command.executor} takes its place"
+        """A sound command that another executor carries out, or none, in the place of ours.
+
+        Whether it does is not known here. So what is held stays on beside it, for as long as the chain lasts.
+        """
+        tell, waiting, command = NOTHING, self.wanted, entry.command
+        is_chained = self._is_held(command.restores)
+        if waiting is not None and self._is_wanted(command.restores):
+            is_chained = is_chained or waiting.is_chained
+            tell = self._drop_wanted(State.REPLACED, now_us, f"{command.executor} takes its place")
+        if is_chained and self.hold is not None and command.expires_at is not None:
+            others_us = max(self.hold.others_us, from_rfc3339(command.expires_at))
+            self.hold = self.hold._replace(links=self.hold.links | entry.ids, others_us=others_us)
+        return tell
+
+    def let_go(self, entry: Entry, now_us: int) -> Told:
+        """A sound restore of what another executor has in the chain of ours: ours goes with it."""
         tell, waiting, restores = NOTHING, self.wanted, entry.command.restores
         lifts = self._is_held(restores)
         if waiting is not None and self._is_wanted(restores):
             lifts = lifts or waiting.is_chained
-            tell = self._drop_wanted(State.RESTORED if is_restore else State.REPLACED, now_us, why)
+            tell = self._drop_wanted(State.RESTORED, now_us, "it had not begun")
         if lifts and self.hold is not None:
-            self._raise(Lift(why, pinned=entry.offset))
+            self._raise(Lift(entry.command.reason, pinned=entry.offset))
         return tell
 
     # what to do
@@ -209,11 +217,10 @@ class Desk:
 
     def _end_us(self) -> int | None:
         """When what is held ends by itself."""
-        if self.hold is None or self.hold.is_stuck:
+        if self.hold is None or self.hold.is_stuck or self.hold.entry.command.expires_at is None:
             return None
-        until = self.hold.until or self.hold.entry.command.expires_at
-        grace_us = 0 if self.hold.state is State.APPLYING else GRACE_US
-        return None if until is None else from_rfc3339(until) + grace_us
+        end_us = from_rfc3339(self.hold.entry.command.expires_at)
+        return end_us if self.hold.state is State.APPLYING else max(end_us, self.hold.others_us) + GRACE_US
 
     def _asked(self, tell: Told, step: Step, now_us: int) -> Turn:
         entry, before = self._about(step)
@@ -334,7 +341,11 @@ class Desk:
         """Undo what is held; what was done of it already stays done."""
         if self.hold is not None and self.hold.is_stuck:
             self.hold = self.hold._replace(is_stuck=False)
-        self.lift = lift if self.lift is None else self.lift._replace(by=(*self.lift.by, *lift.by), why=lift.why)
+        if self.lift is None:
+            self.lift = lift
+            return
+        is_told = self.lift.is_told_failed and not lift.by  # of the brake, or of other restores
+        self.lift = self.lift._replace(by=(*self.lift.by, *lift.by), why=lift.why, is_told_failed=is_told)
 
     def _drop_wanted(self, state: State, now_us: int, why: str, *, keep_links: bool = False) -> Told:
         """What waits is not carried out; if it failed or ended, a restore may still name it."""

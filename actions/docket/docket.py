@@ -7,15 +7,18 @@ Until `caught_up` nothing may be asked: what was commanded long ago may have bee
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from actions.brakes import MAX_REPLICAS
+from actions import commands
 from actions.docket.desk import Desk
 from actions.docket.office import MOST_BEHIND_US, Office, judge, judge_signed
-from actions.docket.past import Past
+from actions.docket.past import UNPROVEN, Past
 from actions.docket.standing import NOTHING, Answer, Ask, Entry, Told, Turn
 from actions.docket.telling import Subject, Voice, refusal_of
 from schemas.outputs import Action, Command, Refusal
+
+# what was begun is ended here, though it would not begin now; that it is the same says its id
+NOT_ANY_MORE: Final = frozenset({Refusal.UNKNOWN_KEY, Refusal.WRONG_EXECUTOR})
 
 
 class Left(StrEnum):
@@ -104,6 +107,8 @@ class Docket:
         command = entry.command
         if desk.knows(command.id):
             return Heard(left=Left.KNOWN)
+        if entry.is_misplaced and command.executor == self._office.name and not desk.resumes(command.id):
+            return self._refused(entry, Refusal.MISPLACED, now_us)
         if command.id in self._settled:
             desk.link(entry)
             if self._settled.is_replay(command.id, logged_us):
@@ -118,6 +123,8 @@ class Docket:
         refusal, is_restore = judge(command, self._office, now_us), command.action is Action.RESTORE
         if desk.resumes(command.id) and refusal in (None, Refusal.EXPIRED):
             return Heard(desk.resume(entry, now_us))
+        if desk.resumes(command.id) and refusal in NOT_ANY_MORE and commands.is_sealed(command):
+            return Heard(desk.resume(entry, now_us, f"{refusal}, since the configuration was changed"))
         if refusal is None and not is_restore and desk.is_behind(command, MOST_BEHIND_US):
             refusal = Refusal.REPLAYED
         if refusal is Refusal.EXPIRED:
@@ -130,20 +137,19 @@ class Docket:
         command = entry.command
         if command.executor is not None and command.executor not in self._office.others:
             return self._refused(entry, Refusal.WRONG_EXECUTOR, now_us)
-        if not desk.means(command.restores):
-            return Heard(left=Left.NOT_OURS)
-        refusal, keeps = judge_signed(command, self._office, now_us), _keeps_the_cap(command)
-        if keeps and refusal is Refusal.EXPIRED:
-            desk.link(entry)
-        elif keeps and refusal is None:
-            desk.keep(entry)
-        elif refusal is None:
-            return Heard(desk.hand_over(entry, now_us))
+        if desk.means(command.restores) and judge_signed(command, self._office, now_us) in (None, Refusal.EXPIRED):
+            is_restore = command.action is Action.RESTORE
+            return Heard(desk.let_go(entry, now_us) if is_restore else desk.hand_over(entry, now_us))
         return Heard(left=Left.NOT_OURS)
 
     def _refused(self, entry: Entry, refusal: Refusal, now_us: int) -> Heard:
         command = entry.command
-        self._settled.add(command.id, now_us, None)
+        if refusal not in UNPROVEN:
+            self._settled.add(command.id, now_us, None)
+        elif self._settled.is_doubted(command.id):
+            return Heard(left=Left.KNOWN)
+        else:
+            self._settled.doubt(command.id, now_us)
         return Heard((refusal_of(Subject.of(command), refusal, self._voice(now_us), _why(refusal, command)),))
 
     def _voice(self, now_us: int) -> Voice:
@@ -160,17 +166,14 @@ class Docket:
             del self._desks[endpoint]
 
 
-def _keeps_the_cap(command: Command) -> bool:
-    """An overflow takes the place of a throttle, and says that the replicas which remain must not grow."""
-    return command.action is Action.OVERFLOW and MAX_REPLICAS in command.parameters
-
-
 def _why(refusal: Refusal, command: Command) -> str:
     match refusal:
         case Refusal.WRONG_EXECUTOR:
             return (
                 f"it is for {command.executor!r}; {command.action} of {command.endpoint} is nothing that this one takes"
             )
+        case Refusal.MISPLACED:
+            return "a record of its endpoint lies in another partition: this is a copy of one"
         case Refusal.EXPIRED:
             return f"it ended at {command.expires_at}"
         case Refusal.FROM_THE_FUTURE:

@@ -9,18 +9,23 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from actions.executors.interface import Saved
-from schemas.outputs import Action, Id, Result, State
-from schemas.units import US, from_rfc3339
+from schemas.outputs import Action, Id, Refusal, Result, State
+from schemas.units import US, from_rfc3339, is_time
 
 REMEMBERED_US: Final = 86_400 * US  # how long it is known that a command is over
 WRITTEN_AGAIN_US: Final = 600 * US  # how long after it the same may come again by a crash of who wrote it
+# whoever may write to the topic can have a record refused so, whatever the id: it says nothing of the true command
+UNPROVEN: Final = frozenset(
+    {Refusal.UNSIGNED, Refusal.UNKNOWN_KEY, Refusal.BAD_SIGNATURE, Refusal.WRONG_EXECUTOR, Refusal.MISPLACED}
+)
 
 
 class Settled:
-    """The commands that are over, and since when."""
+    """The commands that are over, and since when; and the ids under which something unproven was refused."""
 
     def __init__(self) -> None:
         self._since_us: dict[Id, int] = {}
+        self._doubted_us: dict[Id, int] = {}
         self._restored: set[Id] = set()
 
     def __contains__(self, command_id: object) -> bool:
@@ -31,6 +36,13 @@ class Settled:
         self._since_us.setdefault(command_id, at_us)
         if state is State.RESTORED:
             self._restored.add(command_id)
+
+    def doubt(self, command_id: Id, at_us: int) -> None:
+        """Something of that id was refused, and nobody knows whose it was."""
+        self._doubted_us.setdefault(command_id, at_us)
+
+    def is_doubted(self, command_id: Id) -> bool:
+        return command_id in self._doubted_us
 
     def is_restored(self, command_id: Id) -> bool:
         return command_id in self._restored
@@ -46,6 +58,7 @@ class Settled:
                 break
             del self._since_us[command_id]
             self._restored.discard(command_id)
+        self._doubted_us = {name: us for name, us in self._doubted_us.items() if us > now_us - REMEMBERED_US}
 
 
 class Held(NamedTuple):
@@ -69,7 +82,11 @@ class Past:
         command_id, endpoint = result.command_id, result.endpoint
         if result.executor != self._executor or command_id is None or endpoint is None or command_id in self.settled:
             return
-        if self._is_over(result, self.held.get(endpoint)):
+        if not is_time(result.at) or (result.refusal is not None and self._holds(endpoint, command_id)):
+            return  # no executor wrote that, or it is of a copy: what is held was not refused
+        if result.refusal in UNPROVEN:
+            self.settled.doubt(command_id, from_rfc3339(result.at))
+        elif self._is_over(result, self.held.get(endpoint)):
             self.settled.add(command_id, from_rfc3339(result.at), result.state)
         elif result.state is not None and result.action is not Action.RESTORE:
             self._move(endpoint, result)

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from actions.executors.interface import Plan, Reading, Saved
 from actions.failure import Failure
-from schemas.outputs import Command, Id, Result, State, Timestamp
+from schemas.outputs import Command, Id, Result, State
 
 Told = tuple[Result, ...]
 NOTHING: Final[Told] = ()
@@ -43,10 +43,11 @@ class Turn(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """A command, and where it lies in its partition."""
+    """A command, and where it lies in its partition. `is_misplaced`: it is not the partition of its endpoint."""
 
     command: Command
     offset: int
+    is_misplaced: bool = False
 
     @property
     def ids(self) -> frozenset[Id]:
@@ -65,7 +66,7 @@ class Wanted(NamedTuple):
 class Hold(NamedTuple):
     """What was begun outside. `is_stuck`: for a day it could not be undone.
 
-    `until`: its end, where another executor's command goes on with its cap; else it is the command's own.
+    `others_us`: the end of the last command of the chain that another executor has.
     """
 
     entry: Entry
@@ -73,7 +74,7 @@ class Hold(NamedTuple):
     state: State  # applying, applied, verified or failed
     links: frozenset[Id]
     is_stuck: bool = False
-    until: Timestamp | None = None
+    others_us: int = 0
 
 
 class Lift(NamedTuple):
@@ -81,6 +82,6 @@ class Lift(NamedTuple):
 
     why: str
     by: tuple[Entry, ...] = ()
-    pinned: int | None = None  # the offset of another executor's command that is the reason
+    pinned: int | None = None  # the offset of another executor's restore that is the reason
     undone_us: int | None = None  # the undo was accepted, and is being read back
     is_told_failed: bool = False

@@ -20,6 +20,7 @@ from actions.failure import Failure
 from schemas.outputs import Command, Result
 from schemas.units import US, from_rfc3339
 from schemas.unreadable import UNREADABLE
+from streams import broker
 from streams.execute.fence import Fence, Standing
 from streams.execute.metrics import ExecuteMetrics
 
@@ -32,7 +33,10 @@ log = structlog.get_logger("tidegate.execute")
 
 
 class Hands(NamedTuple):
-    """What all clerks of a process share. `tell` hands results over, `told` returns when they are acknowledged."""
+    """What all clerks of a process share. `tell` hands results over, `told` returns when they are acknowledged.
+
+    `partitions` is how many the topic of commands has.
+    """
 
     executor: Executor
     tell: Callable[[Iterable[Result]], Awaitable[None]]
@@ -42,6 +46,7 @@ class Hands(NamedTuple):
     now_us: Callable[[], int]
     slots: asyncio.Semaphore
     fail: Callable[[BaseException], None]
+    partitions: int = 1
 
 
 class Clerk:
@@ -88,7 +93,9 @@ class Clerk:
             place = f"{record.topic}/{record.partition}@{record.offset}"
             return self.docket.unreadable(record.offset, f"{place}: {error}", now_us)
         touched.add(command.endpoint)
-        return self.docket.read(Entry(command, record.offset), record.timestamp * 1000, now_us)
+        own = broker.partition_of(command.endpoint.encode(), self._hands.partitions)
+        entry = Entry(command, record.offset, own != self._partition.partition)
+        return self.docket.read(entry, record.timestamp * 1000, now_us)
 
     def _wake(self, endpoints: Iterable[str]) -> None:
         for endpoint in endpoints:

@@ -169,7 +169,9 @@ class Execution(ConsumerRebalanceListener):
         self._new.discard(partition)
         docket.begin(begin)
         self._fence.safe[partition] = begin
-        self._clerks[partition] = clerk = Clerk(partition, docket, end, self._hands)
+        count = len(self._consumer.partitions_for_topic(partition.topic) or ())
+        hands = self._hands._replace(partitions=count)
+        self._clerks[partition] = clerk = Clerk(partition, docket, end, hands)
         await clerk.hear((), begin)
 
     async def _commit(self) -> None:

@@ -8,11 +8,12 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from actions.commands import is_sealed
 from actions.lifecycle import Lives
 from actions.passed_on import refused
 from schemas.config import Config
 from schemas.orders import Order, Verb
-from schemas.outputs import Command, Id, Refusal, Result, State
+from schemas.outputs import Command, Held, Id, Refusal, Result, State
 from schemas.topics import APPROVALS, COMMANDS, RESULTS
 from schemas.units import from_rfc3339
 from schemas.unreadable import UNREADABLE
@@ -52,10 +53,14 @@ class Present:
             self.unreadable += 1
             return None
 
+    def newest_turn(self) -> Order | None:
+        """The newest word about the kill switch, by its own clock: no older one counts."""
+        said = self._counting(Verb.PAUSE, Verb.RESUME)
+        return max(said, key=lambda order: (from_rfc3339(order.at), order.id), default=None)
+
     def pause(self, now_us: int) -> Order | None:
         """The kill switch, if it is on: the newest word about it, while its time lasts."""
-        said = [order for order in self._counting(Verb.PAUSE, Verb.RESUME) if from_rfc3339(order.at) <= now_us]
-        newest = max(said, key=lambda order: (from_rfc3339(order.at), order.id), default=None)
+        newest = self.newest_turn()
         return newest if newest is not None and newest.verb is Verb.PAUSE and _lasts(newest, now_us) else None
 
     def silences(self, now_us: int) -> list[Order]:
@@ -74,6 +79,8 @@ class Present:
     def _command(self, value: bytes, _: int) -> Command:
         command = msgspec.json.decode(value, type=Command)
         _check_times(command.issued_at, command.expires_at)
+        if command.held is Held.AWAITING_APPROVAL and not is_sealed(command):
+            raise ValueError("persons agree to an id: what it does not stand for must not be shown to them under it")
         self.lives.add_command(command)
         return command
 

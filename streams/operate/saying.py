@@ -8,12 +8,13 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from schemas.config import Config
 from schemas.orders import Order, Verb
 from schemas.outputs import Command
 from schemas.topics import ALERTS
+from schemas.units import from_rfc3339
 from streams.narration import as_json, printable
 from streams.operate.answers import Answer, Question
 from streams.operate.identity import identify
@@ -22,6 +23,8 @@ from streams.operate.present import Present
 from streams.operate.reading import Follower
 from streams.operate.speaking import NotHeard, give, new_order
 from streams.options import Output
+
+OF_THE_SWITCH: Final = frozenset({Verb.PAUSE, Verb.RESUME})
 
 
 class Wish(NamedTuple):
@@ -50,7 +53,7 @@ def say(config: Config, wish: Wish, target: Callable[[Present, str], Target]) ->
     async def run() -> tuple[Order, Answer]:
         async with Follower(config, ALERTS) as follower:
             command, fields = target(follower.present, speaker.name)
-            order = new_order(speaker, wish.verb, wish.why, now_us(), **fields)
+            order = new_order(speaker, wish.verb, wish.why, order_time_us(wish.verb, follower.present), **fields)
             return order, await give(config, follower, Question(order, command))
 
     order, answer = asyncio.run(run())
@@ -60,3 +63,9 @@ def say(config: Config, wish: Wish, target: Callable[[Present, str], Target]) ->
         print(printable(answer.text))
     if not answer.was_done:
         raise NotHeard(printable(f"{order.verb}: {answer.text}"))
+
+
+def order_time_us(verb: Verb, present: Present) -> int:
+    """Now; for the kill switch later than the last word about it, though that was given by a clock that is ahead."""
+    newest = present.newest_turn() if verb in OF_THE_SWITCH else None
+    return now_us() if newest is None else max(now_us(), from_rfc3339(newest.at) + 1)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
+from actions.commands import seal
 from schemas.outputs import (
     Action,
     Approval,
@@ -104,5 +105,4 @@ def refusal(about: Command, why: Refusal, at_s: float = 1.0, **fields: Any) -> R
 
 def sealed(told: Command) -> Command:
     """Unsigned, with an id that its content gives."""
-    blank = structs.replace(told, id=UNSEALED, signature=None)
-    return structs.replace(blank, id=derive_id("command", repr(blank)))
+    return seal(structs.replace(told, signature=None))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from actions import ActionFold
 from schemas.config import ApprovalRule, Config, Policy, Seconds
 from schemas.orders import Verb
-from schemas.outputs import Action, Command, Finding, Held, Result
+from schemas.outputs import Action, Command, Finding, Held, Mode, Result
 from tests.actions.findings import Outputs, at, commands, later, resolved, runaway, settings, surge
 from tests.actions.orders import failed, operators, order, passed
 from tests.actions.test_laws import FAR_S, kept, laws
@@ -140,6 +140,8 @@ def test_nothing_that_must_be_approved_goes_without_enough_persons(config: Confi
             assert asked.approval is not None
             in_time = len(set(command.approved_by)) >= asked.approval.persons
             assert in_time or (asked.approval.otherwise == "issue" and command.issued_at >= asked.approval.until)
+        if command.held is None and command.mode is Mode.AUTO and command.action is not Action.RESTORE:
+            assert config.approval_of(command.rule, command.action, command.endpoint) is None
 
 
 @given(CONFIGS, STEPS)

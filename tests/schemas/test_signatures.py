@@ -17,6 +17,7 @@ from schemas.orders import Order, Verb
 from schemas.outputs import Command, Refusal
 from schemas.section import Secret
 from schemas.signatures import BadKey, PrivateKey, PublicKey, canonical, refused
+from tests.actions.docket.commands import command
 from tests.schemas.values import COMMANDS, ORDERS
 
 EACH_FIELD = 15  # examples
@@ -152,3 +153,12 @@ def test_what_is_no_private_key_is_refused(text: str) -> None:
     """Whatever stands in the file."""
     with pytest.raises(BadKey, match="expected an Ed25519 private key"):
         PrivateKey.parse(Secret(text))
+
+
+def test_what_is_nested_too_deep_to_be_written_is_not_signed() -> None:
+    """It could just be read: a forged command must not end the process that checks it."""
+    deep: dict[str, object] = {}
+    for _ in range(100_000):
+        deep = {"deeper": deep}
+    forged = structs.replace(KEY.sign(command()), before=deep)
+    assert refused(forged, [KEY.public]) is Refusal.BAD_SIGNATURE

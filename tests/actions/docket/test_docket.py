@@ -194,13 +194,16 @@ def test_what_began_before_a_crash_is_done_once(desk: Simulation) -> None:
 
 
 def test_another_executor_takes_the_place_of_ours(desk: Simulation) -> None:
-    """A stronger brake of another system replaces ours, which is undone; a forged one does not."""
+    """Ours stays beside a stronger brake of another system, and goes with its restore; a forged one is nothing."""
     given = command()
     carried_out(desk, given)
     forged = structs.replace(command(Action.SHUTDOWN, restores=given.id, executor="gateway"), reason="altered")
-    carried_out(desk, forged)
+    carried_out(desk, forged, restore(forged, START_US + US, executor="gateway"))
     assert desk.outside.level == 1
-    carried_out(desk, command(Action.SHUTDOWN, restores=given.id, executor="gateway"))
+    stronger = command(Action.SHUTDOWN, restores=given.id, executor="gateway")
+    carried_out(desk, stronger)
+    assert desk.outside.level == 1
+    carried_out(desk, restore(stronger, START_US + 2 * US, executor="gateway"))
     assert desk.outside.level == 0
     assert desk.states(given.id)[-1] is State.RESTORED
 

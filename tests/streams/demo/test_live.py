@@ -31,7 +31,7 @@ CHANGED_ONCE = {  # what the provider and the gateway did in all: each brake on 
     (script.RUNAWAY, "PUT"): 2,
     (script.LAB[1], "PUT"): 2,
     (script.LAB[2], "PUT"): 2,
-    (script.STUDIO[0], "PUT"): 3,  # a cap, its end, and the scaling that a resume forgot
+    (script.STUDIO[0], "PUT"): 2,  # a cap, which stays to the end, and the scaling that a resume forgot
     (script.STUDIO[0], "pause"): 1,
     (script.STUDIO[0], "resume"): 1,
 }

@@ -13,8 +13,9 @@ from aiokafka import TopicPartition
 from actions.docket import Docket, Past
 from actions.executors.interface import Plan, Reading, Saved
 from actions.failure import Failure
-from schemas.outputs import Command, Result, State
+from schemas.outputs import Command, Refusal, Result, State
 from schemas.units import US, from_rfc3339
+from streams.broker import partition_of
 from streams.execute.clerk import Clerk, Hands
 from streams.execute.fence import Fence, Standing
 from streams.execute.metrics import ExecuteMetrics
@@ -266,5 +267,22 @@ def test_a_bug_of_an_executor_is_no_verdict() -> None:
         await room.hear(given := command())
         await room.until(lambda: room.failures)
         assert room.states(given) == []
+
+    play(scenario)
+
+
+def test_a_clerk_knows_in_which_partition_an_endpoint_lies() -> None:
+    """A signed command that somebody has copied into another one is refused, however fresh it is."""
+
+    async def scenario(room: Room) -> None:
+        hands = room.clerk._hands._replace(partitions=4)
+        given = command()
+        own = partition_of(given.endpoint.encode(), 4)
+        for number in range(4):
+            place = TopicPartition(PARTITION.topic, number)
+            clerk = Clerk(place, Docket(office(), Past(NAME)), 0, hands)
+            record = Logged(0, msgspec.json.encode(given), partition=number)
+            refused = [one.refusal for one in clerk._read(record, set()).tell]
+            assert refused == ([] if number == own else [Refusal.MISPLACED])
 
     play(scenario)
