@@ -104,7 +104,7 @@ def what_was_done(command: Command) -> str:
     if command.held is Held.SHADOW:
         return f"Nothing was done (mode shadow); auto would {deed}{worth}"
     if command.held is Held.AWAITING_APPROVAL:
-        return f"Waiting for approval: {deed}{worth}"
+        return f"Waiting for approval of {command.id[:8]}: {deed}{worth}"
     return f"Not done, because {HELD_BECAUSE[command.held]}: {deed}{worth}"
 
 
