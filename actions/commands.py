@@ -60,9 +60,11 @@ def hold(command: Command, held: Held, mode: Mode) -> Command:
     return seal(structs.replace(command, held=held, mode=Mode.SHADOW if mode is Mode.AUTO else mode))
 
 
-def ask(command: Command, policy: Policy) -> Command:
-    """The same command, which waits for persons."""
+def ask(command: Command, policy: Policy, asked: Command | None = None) -> Command:
+    """The same command, which waits for persons; no longer than what was `asked` for before and it tightens."""
     until_us = from_rfc3339(command.issued_at) + round(policy.within * US)
+    if asked is not None and asked.approval is not None and asked.action is command.action:
+        until_us = min(until_us, from_rfc3339(asked.approval.until))
     approval = Approval(policy.persons, rfc3339(until_us), policy.otherwise)
     return seal(structs.replace(command, approval=approval))
 

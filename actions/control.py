@@ -210,7 +210,8 @@ class Control:
         command = commands.hold(command, held, self._mode(lead(claims)))
         if held is not Held.AWAITING_APPROVAL:
             return command
-        return commands.ask(command, self._strictest(claims))
+        asked = (brake.command for brake in self._of_kind(command.endpoint, Reality.ASKED))
+        return commands.ask(command, self._strictest(claims), next(asked, None))
 
     def _strictest(self, claims: Claims) -> Policy:
         """Of a brake that several ask for, what satisfies the policy of each."""

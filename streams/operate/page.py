@@ -66,7 +66,8 @@ def _brakes(status: Status) -> Table:
 
 
 def _by(row: InForce) -> str:
-    by = ", no executor" if row.executor is None else f" by {printable(row.executor)}"
+    verb = "for" if row.state is State.ISSUED else "by"
+    by = ", no executor" if row.executor is None else f" {verb} {printable(row.executor)}"
     who = f", approved by {printable(' and '.join(row.approved_by))}" if row.approved_by else ""
     return f"{by}{who}{', being restored' if row.restored_by else ''}"
 

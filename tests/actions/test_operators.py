@@ -10,7 +10,7 @@ from schemas.config import ApprovalRule, Config, Policy, Seconds
 from schemas.orders import Verb
 from schemas.outputs import Action, Alert, Command, Held, Mode, Refusal, Result, State
 from schemas.units import rfc3339
-from tests.actions.findings import alerts, at, commands, later, resolved, runaway, settings, surge
+from tests.actions.findings import alerts, at, commands, finding, later, resolved, runaway, settings, surge
 from tests.actions.orders import failed, obey, operators, order, passed
 
 TWO = Policy(persons=2, within=Seconds(600))
@@ -261,6 +261,20 @@ def test_a_stronger_brake_waits_beside_the_one_in_force() -> None:
     [both] = commands(obey(fold, order(Verb.APPROVE, "alice", 410, command_id=asked_for.id), 410, config))
     assert (both.restores, both.proposal) == (light.id, asked_for.id)
     assert both.parameters == {"max_replicas": 8, "max_requests_per_second": 12.5}
+
+
+def test_a_demand_that_tightens_waits_no_longer_than_the_first() -> None:
+    """Else what is asked for more and more would never be decided; another action has a time of its own."""
+    rule = ApprovalRule(approve=Policy(within=Seconds(600), otherwise="issue"))
+    config = settings(approvals=(rule,), operators=operators("alice"), actions={"latency": "shutdown"})
+    fold = ActionFold(config)
+    [first] = commands(fold.apply(surge("acme/a", 0), at(0)))
+    [tighter] = commands(fold.apply(runaway("acme/a", 400), at(400)))
+    worse = finding("latency", "acme/a", "acme/a", 500, evidence={"before": {"ready_replicas": 2}})
+    [higher] = commands(fold.apply(worse, at(500)))
+    assert first.approval is not None
+    assert tighter.approval == first.approval
+    assert (higher.action, higher.approval and higher.approval.until) == (Action.SHUTDOWN, rfc3339(at(1100)))
 
 
 def test_alerts_about_tidegate_name_no_finding() -> None:
