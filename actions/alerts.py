@@ -105,7 +105,15 @@ def refused(brake: Brake, result: Result, at_us: int) -> Alert:
     alert = _of_brake(
         brake, rfc3339(at_us), f"NOT done, {result.executor} refuses it ({result.refusal}): {deed}. {why}"
     )
-    return seal(structs.replace(alert, details={"action": brake.command.action.value, "refusal": result.refusal}))
+    return seal(structs.replace(alert, details={**alert.details, "refusal": result.refusal}))
+
+
+def unheeded(brake: Brake, at_us: int) -> Alert:
+    """A command was sent, and nobody carries it out."""
+    deed = what_to_do(brake.command.action, brake.command.endpoint, brake.command.parameters)
+    name = brake.command.executor
+    text = f"NOT done, nobody has begun: {deed}. Is `tidegate execute --executor {name}` running?"
+    return _of_brake(brake, rfc3339(at_us), text)  # `released`: it has no effect that would explain another alert
 
 
 def paused(pause: Pause, at_us: int) -> Alert:

@@ -21,9 +21,10 @@ from typing import Any, Final, NamedTuple
 from msgspec import Struct
 
 from schemas.outputs import Action, Command, Cost, Held, Id, Mode, Severity
-from schemas.units import from_rfc3339
+from schemas.units import US, from_rfc3339
 
 RUNGS: Final = {Action.THROTTLE: 1, Action.OVERFLOW: 2, Action.SHUTDOWN: 3}
+BEGIN_WITHIN_US: Final = 120 * US  # of a command, before people hear that no executor has begun
 MAX_REPLICAS: Final = "max_replicas"  # the one limit that also an overflow has
 
 
@@ -88,6 +89,8 @@ class Brake(Struct, frozen=True):
     claims: tuple[Claim, ...]
     began: Id  # the command with which it began; each renewal is another one
     approvals: tuple[str, ...] = ()  # who has approved what awaits approval
+    is_begun: bool = False  # its executor has said so ...
+    is_missed: bool = False  # ... or not, in time, and somebody was told
 
     @property
     def demand(self) -> Demand:
@@ -107,6 +110,12 @@ class Brake(Struct, frozen=True):
         approval = self.command.approval
         end = self.command.expires_at if approval is None else approval.until
         return from_rfc3339(end or self.command.issued_at)
+
+    @property
+    def unheeded_us(self) -> int | None:
+        """When an executor should have begun; None: one has, or none is meant to, or it was told already."""
+        is_awaited = self.reality is Reality.REAL and self.command.executor is not None
+        return self.issued_us + BEGIN_WITHIN_US if is_awaited and not (self.is_begun or self.is_missed) else None
 
     @property
     def is_approved(self) -> bool:

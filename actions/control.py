@@ -118,6 +118,20 @@ class Control:
             outputs += self._end(*first)  # one by one: what is issued then may take another's place, or be over, too
         return outputs
 
+    def begun(self, endpoint: str, brake: Brake) -> None:
+        """Its executor has it in hand."""
+        self._put(endpoint, structs.replace(brake, is_begun=True))
+
+    def miss(self, until_us: int) -> Outputs:
+        """Tell once of each command that no executor has begun in time."""
+        outputs: Outputs = []
+        for endpoint, brake in self._memory.in_force():
+            due_us = brake.unheeded_us
+            if due_us is not None and due_us <= until_us:
+                self._put(endpoint, structs.replace(brake, is_missed=True))
+                outputs.append(alerts.unheeded(brake, due_us))
+        return outputs
+
     def overdue(self, now_us: int) -> list[Brake]:
         """The brakes past their end, earliest first."""
         late = [brake for _, brake in self._memory.in_force() if brake.expires_us <= now_us]

@@ -56,6 +56,8 @@ class ActionFold:
     def overdue(self, now_us: int) -> Finding | None:
         """Build the finding that tells the log of commands which ended before `now_us`, or None."""
         late = [(brake.expires_us, brake.command.id) for brake in self._control.overdue(now_us)]
+        unheeded = [(brake.unheeded_us, brake.command.id) for _, brake in self._memory.in_force()]
+        late += [(due_us, command_id) for due_us, command_id in unheeded if due_us is not None and due_us <= now_us]
         pause = self._memory.shared.pause
         if pause is not None and pause.until_us is not None and pause.until_us <= now_us:
             late.append((pause.until_us, pause.order_id))
@@ -106,7 +108,7 @@ class ActionFold:
 
     def _advance(self, finding: Finding, at_us: int, come_us: int) -> Outputs:
         """Of an episode whose rule or budget left the configuration, nothing more is heard: people must be told."""
-        restored = self._control.expire(come_us) + self._operators.end_pause(come_us)
+        restored = self._control.expire(come_us) + self._control.miss(come_us) + self._operators.end_pause(come_us)
         cooldown_us = round(self._config.safety.cooldown * US)
         silent = self._memory.advance(at_us, max(KEPT_US, cooldown_us))
         over = [alerts.forgotten(finding, rule, subject, line.episode) for (_, rule, subject), line in silent]

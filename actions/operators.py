@@ -141,6 +141,7 @@ class Operators:
             is_of_a_copy = result.refusal is Refusal.MISPLACED or result.command_id != brake.command.id
             return [] if is_of_a_copy else [alerts.refused(brake, result, moment.at_us)]
         if result.state is not State.FAILED:
+            self._control.begun(endpoint, brake)
             return []
         outputs = self._control.fail(endpoint, brake, moment)
         deed = what_to_do(brake.command.action, endpoint, brake.command.parameters)

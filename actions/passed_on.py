@@ -38,10 +38,11 @@ def pass_on(order: Order, at_us: int, offset: int, config: Config) -> Finding | 
 
 
 def report(result: Result, at_us: int, offset: int, config: Config) -> Finding | None:
-    """What the action stage is to hear of a result: failures, refusals, and restores that are done."""
+    """What the action stage is to hear of a result: that it begins, failures, refusals, and restores that are done."""
+    is_turn = result.state in (State.APPLYING, State.FAILED)
     is_restored = result.action is Action.RESTORE and result.state is State.VERIFIED
     is_refused = result.refusal is not None and result.command_id is not None
-    if result.executor is None or not (result.state is State.FAILED or is_refused or is_restored):
+    if result.executor is None or not (is_turn or is_refused or is_restored):
         return None
     told = {"result": msgspec.to_builtins(structs.replace(result, before={}, after={}))}  # the outside's: of any depth
     return _finding((EXECUTOR, result.id), told, (at_us, offset), config.version)

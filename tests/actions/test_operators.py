@@ -7,6 +7,7 @@ from msgspec import structs
 
 from actions import ActionFold
 from schemas.config import ApprovalRule, Config, Policy, Seconds
+from schemas.executors import DryRun
 from schemas.orders import Verb
 from schemas.outputs import Action, Alert, Command, Held, Mode, Refusal, Result, State
 from schemas.units import rfc3339
@@ -275,6 +276,28 @@ def test_a_demand_that_tightens_waits_no_longer_than_the_first() -> None:
     assert first.approval is not None
     assert tighter.approval == first.approval
     assert (higher.action, higher.approval and higher.approval.until) == (Action.SHUTDOWN, rfc3339(at(1100)))
+
+
+def test_people_hear_of_a_command_that_no_executor_begins() -> None:
+    """After two minutes, once; the clock notices it in silence."""
+    config = settings(executors={"hf": DryRun()})
+    fold = ActionFold(config)
+    [command] = commands(fold.apply(surge("acme/a", 0), at(0)))
+    assert fold.overdue(at(119)) is None
+    tick = fold.overdue(at(121))
+    assert tick is not None
+    [alert] = alerts(fold.apply(tick, None))
+    assert (alert.command_id, alert.at) == (command.id, rfc3339(at(120)))
+    assert "--executor hf" in alert.summary
+    assert fold.overdue(at(300)) is None
+
+
+def test_what_an_executor_has_begun_is_no_matter_for_people() -> None:
+    """However long it takes: whether it comes to an end is the executor's to say."""
+    fold = ActionFold(settings(executors={"hf": DryRun()}))
+    [command] = commands(fold.apply(surge("acme/a", 0), at(0)))
+    assert fold.apply(failed(command, 5, State.APPLYING), at(5)) == []
+    assert fold.overdue(at(800)) is None
 
 
 def test_alerts_about_tidegate_name_no_finding() -> None:

@@ -75,7 +75,7 @@ KNOWN: Final = {
     SCALING: (3, "51fb33e837ff"),
     BILLING: (1, "6781d02d4d68"),
     ROLLUPS: (3, "f035ab11bc06"),
-    FINDINGS: (3, "eea55b3fdaf3"),
+    FINDINGS: (3, "799d976ca597"),
     APPROVALS: (1, "8770fc855c47"),
     RESULTS: (1, "8770fc855c47"),
 }
