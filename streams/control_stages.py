@@ -6,8 +6,9 @@ log, as findings of the rules `operator` and `executor`; they keep no state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -19,6 +20,9 @@ from schemas.signatures import PrivateKey
 from schemas.topics import APPROVALS, FINDINGS, RESULTS, Record
 from streams.core_stage import CoreStage, Folded, Reader, Value, event_counts
 from streams.stage import Fact, Outgoing
+
+T = TypeVar("T", Order, Result)
+PassOn = Callable[[T, int, int, Config], Finding | Result | None]
 
 
 class ActionStage(CoreStage):
@@ -76,13 +80,25 @@ class ActionStage(CoreStage):
         return self._fold.event_time_us
 
 
-class PassingStage(CoreStage):
-    """A topic of which the action stage is to hear. Its position is all there is to know."""
+class PassingStage(CoreStage, Generic[T]):
+    """A topic of which the action stage is to hear: `pass_on` says what. Its position is all there is to know."""
 
-    def __init__(self, topic: str, config: Config, partition: int) -> None:
+    def __init__(self, topic: str, place: tuple[Config, int], kind: type[T], pass_on: PassOn[T]) -> None:
+        self._config, partition = place
         super().__init__(topic, partition)
-        self._config = config
+        self._reader: Reader[T] = Reader(kind)
+        self._pass_on: PassOn[T] = pass_on
         self._newest_us: int | None = None
+
+    def fold(self, records: Sequence[Record]) -> Folded:
+        values: list[Value] = []
+        good = 0
+        for record, said in self._reader.read(records, values):
+            good += 1
+            self._newest_us = record.timestamp * 1000
+            heard = self._pass_on(said, self._newest_us, record.offset, self._config)
+            values += [] if heard is None else [heard]
+        return Folded(values, event_counts(good, 0, values))
 
     def changed(self) -> Iterable[Fact]:
         return ()
@@ -101,40 +117,14 @@ class PassingStage(CoreStage):
         return self._newest_us
 
 
-class ApprovalStage(PassingStage):
+def approval_stage(config: Config, partition: int) -> PassingStage[Order]:
     """What operators say, if they may."""
-
-    def __init__(self, config: Config, partition: int) -> None:
-        super().__init__(APPROVALS, config, partition)
-        self._reader = Reader(Order)
-
-    def fold(self, records: Sequence[Record]) -> Folded:
-        values: list[Value] = []
-        good = 0
-        for record, order in self._reader.read(records, values):
-            good += 1
-            self._newest_us = record.timestamp * 1000
-            heard = passed_on.pass_on(order, self._newest_us, record.offset, self._config)
-            values += [] if heard is None else [heard]
-        return Folded(values, event_counts(good, 0, values))
+    return PassingStage(APPROVALS, (config, partition), Order, passed_on.pass_on)
 
 
-class ResultStage(PassingStage):
+def result_stage(config: Config, partition: int) -> PassingStage[Result]:
     """What executors say, as far as it changes what is decided."""
-
-    def __init__(self, config: Config, partition: int) -> None:
-        super().__init__(RESULTS, config, partition)
-        self._reader = Reader(Result)
-
-    def fold(self, records: Sequence[Record]) -> Folded:
-        values: list[Value] = []
-        good = 0
-        for record, result in self._reader.read(records, values):
-            good += 1
-            self._newest_us = record.timestamp * 1000
-            heard = passed_on.report(result, self._newest_us, record.offset, self._config)
-            values += [] if heard is None else [heard]
-        return Folded(values, event_counts(good, 0, values))
+    return PassingStage(RESULTS, (config, partition), Result, passed_on.report)
 
 
 def _signing_key(config: Config) -> PrivateKey | None:

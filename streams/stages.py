@@ -34,7 +34,7 @@ from schemas.events import BadEvent, Billing, Request, Scaling
 from schemas.outputs import Finding, Rollup
 from schemas.topics import APPROVALS, BILLING, FINDINGS, REQUESTS, RESULTS, ROLLUPS, SCALING, Record, clock_of
 from schemas.units import US
-from streams.control_stages import ActionStage, ApprovalStage, ResultStage
+from streams.control_stages import ActionStage, approval_stage, result_stage
 from streams.core_stage import CoreStage, Folded, Reader, Value, event_counts
 from streams.stage import Fact, Outgoing, Stage
 
@@ -217,8 +217,8 @@ STAGES: Final[Mapping[str, Callable[[Config, int], Stage]]] = {
     BILLING: BillingStage,
     ROLLUPS: BudgetStage,
     FINDINGS: ActionStage,
-    APPROVALS: ApprovalStage,
-    RESULTS: ResultStage,
+    APPROVALS: approval_stage,
+    RESULTS: result_stage,
 }
 
 
