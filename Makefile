@@ -9,9 +9,10 @@ CANDIDATES := $(or $(PYTHON),python3.11 python3.12 python3.13 python3.14 python3
 demo: setup
 	.venv/bin/tidegate demo
 
-# Each worker starts a Kafka of its own, so a large machine does not start one per core.
+# Most of the time tests wait: for brokers, sessions and clocks. So four at a time on two cores, too; each of the four
+# starts a Kafka of its own, so a large machine does not start one per core.
 test: setup
-	.venv/bin/pytest -n auto --maxprocesses=4 --cov
+	.venv/bin/pytest -n 4 --cov
 
 check: setup
 	.venv/bin/ruff check

@@ -32,8 +32,10 @@ CONTAINER_IMAGE: Final = "confluentinc/cp-kafka:8.1.0"  # Apache Kafka 4.1 as te
 HEAP_MIB: Final = 384
 
 # What a loaded machine does to the pace of an example says nothing about the code.
-settings.register_profile("tidegate", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("tidegate")
+QUIET: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("tidegate", QUIET, max_examples=40)
+settings.register_profile("thorough", QUIET, max_examples=1000)  # HYPOTHESIS_PROFILE=thorough
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or "tidegate")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

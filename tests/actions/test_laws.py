@@ -31,7 +31,7 @@ SHUT: Final = "latency"  # a rule that the laws' configurations answer with a sh
 IN_FORCE: Final = (None, Held.SHADOW)
 FAR_S: Final = 10_000_000.0
 
-laws = settings(deadline=None, max_examples=60)
+laws = settings(deadline=None, max_examples=40)
 Log = list[tuple[Finding, int | None]]
 
 

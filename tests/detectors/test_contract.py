@@ -250,7 +250,7 @@ def test_a_restart_changes_nothing(rule: str) -> None:
     scenario = SCENARIOS[rule]
     log = numbered(scenario.log)
     whole = outputs(scenario.topic, settings(), log, [])
-    for place in range(0, len(log), max(1, len(log) // 23)):
+    for place in range(0, len(log), max(1, len(log) // 8)):
         assert outputs(scenario.topic, settings(), log, [Cut(place, restart=True)]) == whole
     every = [Cut(end, restart=True) for end in range(0, len(log), 7)]
     assert outputs(scenario.topic, settings(), log, every) == whole

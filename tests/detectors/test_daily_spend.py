@@ -139,7 +139,7 @@ def test_evidence_says_when_it_gets_worse(zone: str, day_started_at: str, critic
         max_size=40,
     )
 )
-@settings(max_examples=60)
+@settings(max_examples=40)
 def test_it_is_as_if_the_sum_were_taken_each_second(rows: list[tuple[int, str, int]]) -> None:
     """Every opening, every rise and every end, over days, with bills that correct what was estimated."""
 

@@ -65,7 +65,7 @@ def scalings_of(rows: list[tuple[float, str, int]]) -> list[Entry]:
     return numbered(log)
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(SCALINGS)
 def test_scaling_finds_the_same_but_for_what_was_before(rows: list[tuple[float, str, int]]) -> None:
     """What an endpoint reported before a long silence is all that is lost."""
@@ -136,7 +136,7 @@ def applied(fold: ScalingFold, log: list[tuple[float, str, int]]) -> list[Findin
     return out
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(SCALINGS)
 def test_seconds_that_are_skipped_had_nothing_to_say(rows: list[tuple[float, str, int]]) -> None:
     """Findings are those of a fold that skips none."""
@@ -211,7 +211,7 @@ MOVES: Final = st.lists(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(MOVES)
 def test_what_costs_nothing_is_forgotten_without_a_trace(moves: list[tuple[float, str, int, int, bool]]) -> None:
     """The same findings but for the number of endpoints, and the same money; bills that still run are kept."""

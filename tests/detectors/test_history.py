@@ -96,7 +96,7 @@ def test_the_logs_of_these_laws_hold_episodes() -> None:
     }
 
 
-@hypothesis_settings(max_examples=60)
+@hypothesis_settings(max_examples=40)
 @given(ROWS, st.sampled_from([7200, 10_000_000]), st.sampled_from([1, 100]), st.data())
 def test_the_past_is_the_same_however_the_log_is_cut(rows: Rows, after: int, most: int, data: st.DataObject) -> None:
     """Batches, restarts, and whatever is forgotten on the way."""
@@ -105,7 +105,7 @@ def test_the_past_is_the_same_however_the_log_is_cut(rows: Rows, after: int, mos
     assert outputs(SCALING, config, log, data.draw(cuts)) == outputs(SCALING, config, log, [])
 
 
-@hypothesis_settings(max_examples=60)
+@hypothesis_settings(max_examples=40)
 @given(ROWS)
 def test_late_reports_change_nothing(rows: Rows) -> None:
     """As long as they come before their second closes."""
@@ -114,7 +114,7 @@ def test_late_reports_change_nothing(rows: Rows) -> None:
     assert sorted(map(str, of_history(sensitive(), in_order_of_arrival(rows)))) == sorted(map(str, found))
 
 
-@hypothesis_settings(max_examples=60)
+@hypothesis_settings(max_examples=40)
 @given(ROWS)
 def test_an_endpoint_does_not_change_what_is_found_of_another(rows: Rows) -> None:
     """Only the watermark is common."""
@@ -127,7 +127,7 @@ def test_an_endpoint_does_not_change_what_is_found_of_another(rows: Rows) -> Non
     assert openings[0] == openings[1]
 
 
-@hypothesis_settings(max_examples=60)
+@hypothesis_settings(max_examples=40)
 @given(ROWS, st.sampled_from([1, 60]))
 def test_forgetting_the_silent_changes_nothing_here(rows: Rows, pace: int) -> None:
     """The past is void after an hour of silence, whether it was forgotten or not."""

@@ -36,7 +36,7 @@ from tests.detectors.logs import settings as configuration
 
 ENDPOINTS: Final = ("acme/a", "acme/b", "acme/c")
 WARM_STEPS: Final = 60
-laws = settings(max_examples=30)
+laws = settings(max_examples=20)
 
 
 class Phase(NamedTuple):
@@ -264,7 +264,7 @@ LIMITS: Final = st.builds(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(SCALINGS, LIMITS, st.data())
 def test_scaling_gives_the_same_however_it_is_cut(
     rows: list[tuple[float, float, str, int, int]], limits: Input, data: st.DataObject

@@ -609,7 +609,7 @@ TEXTS = (
 )
 
 
-@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(TEXTS)
 def test_no_text_does_more_than_raise_its_problems(file: File, text: str) -> None:
     """Whatever the file holds, it is a configuration or a ConfigError with at least one problem."""

@@ -13,7 +13,7 @@ from schemas.units import US, from_rfc3339
 from tests.actions.docket.commands import LIFETIME_S, command, office, renewal, restore
 from tests.actions.docket.simulation import Fault, Simulation
 
-laws = settings(deadline=None, max_examples=120)
+laws = settings(deadline=None, max_examples=50)
 GRACE_S: Final = 6
 DAY_S: Final = 86_400
 
