@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import signal
 import tarfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -30,6 +31,9 @@ T = TypeVar("T")
 ROOT: Final = Path(__file__).parent.parent
 CONTAINER_IMAGE: Final = "confluentinc/cp-kafka:8.1.0"  # Apache Kafka 4.1 as testcontainers can start it
 HEAP_MIB: Final = 384
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's job in the background, and all that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What a loaded machine does to the pace of an example says nothing about the code.
 QUIET: Final = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
