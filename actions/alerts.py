@@ -10,18 +10,16 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-import msgspec
 from msgspec import structs
 
 from actions.brakes import Brake, Claim, lead
 from actions.memory import Pause
 from actions.wording import clock, short, what_is_wrong, what_to_do, what_was_done
-from schemas.outputs import Alert, Command, Finding, Held, Id, Result, Severity, State, derive_id
+from schemas.outputs import UNSEALED, Alert, Command, Finding, Held, Id, Result, Severity, State, content_id, derive_id
 from schemas.units import rfc3339
 
 TIDEGATE: Final = "tidegate"  # the subject of what tidegate says about itself
 SILENT: Final = frozenset({Held.ALREADY_IN_FORCE, Held.COOLDOWN, Held.REFUSED})
-UNSEALED: Final = "0" * 32
 
 
 def fires(finding: Finding) -> Alert:
@@ -140,8 +138,7 @@ def unrestored(result: Result, restore: Id, at_us: int) -> Alert:
 
 def seal(alert: Alert) -> Alert:
     """The alert with the id that its content gives."""
-    content = msgspec.json.encode(structs.replace(alert, id=UNSEALED), order="deterministic")
-    return structs.replace(alert, id=derive_id("alert", content.decode()))
+    return structs.replace(alert, id=content_id("alert", alert))
 
 
 def _about(finding: Finding, status: Literal["firing", "resolved"], summary: str) -> Alert:

@@ -10,18 +10,15 @@ last is a restore.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-import msgspec
 from msgspec import structs
 
 from actions.brakes import Brake, Claim, Demand, reality_of
 from actions.wording import RENEWED, in_name_only
 from schemas.config import Policy
-from schemas.outputs import Action, Approval, Command, Cost, Held, Id, Mode, derive_id
+from schemas.outputs import UNSEALED, Action, Approval, Command, Cost, Held, Id, Mode, content_id
 from schemas.units import US, from_rfc3339, rfc3339
-
-UNSEALED: Final = "0" * 32
 
 
 class Terms(NamedTuple):
@@ -147,8 +144,7 @@ def restore(brake: Brake, finding_id: Id, at_us: int, why: str) -> Command:
 
 def seal(command: Command) -> Command:
     """The command with the id that its content gives."""
-    content = msgspec.json.encode(structs.replace(command, id=UNSEALED), order="deterministic")
-    return structs.replace(command, id=derive_id("command", content.decode()))
+    return structs.replace(command, id=content_id("command", command))
 
 
 def is_sealed(command: Command) -> bool:

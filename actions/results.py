@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
 from msgspec import structs
 
 from schemas.orders import Order
-from schemas.outputs import Command, Refusal, Result, State, derive_id
+from schemas.outputs import UNSEALED, Command, Refusal, Result, State, content_id
 from schemas.units import rfc3339
-
-UNSEALED = "0" * 32
 
 
 def about(command: Command, state: State, at_us: int, *, reason: str = "", by: tuple[str, ...] = ()) -> Result:
@@ -50,5 +47,4 @@ def unheard(order: Order, refusal: Refusal, at_us: int, reason: str) -> Result:
 
 def seal(result: Result) -> Result:
     """The result with the id that its content gives."""
-    content = msgspec.json.encode(structs.replace(result, id=UNSEALED), order="deterministic")
-    return structs.replace(result, id=derive_id("result", content.decode()))
+    return structs.replace(result, id=content_id("result", result))

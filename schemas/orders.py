@@ -5,10 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated
 
-import msgspec
 from msgspec import Meta, Struct, structs
 
-from schemas.outputs import Id, Timestamp, derive_id
+from schemas.outputs import Id, Timestamp, content_id
 
 
 class Verb(StrEnum):
@@ -43,6 +42,4 @@ class Order(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def seal(order: Order) -> Order:
     """The order with the id that its content gives."""
-    blank = structs.replace(order, id="0" * 32, signature=None)
-    content = msgspec.json.encode(blank, order="deterministic")
-    return structs.replace(order, id=derive_id("order", content.decode()))
+    return structs.replace(order, id=content_id("order", structs.replace(order, signature=None)))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
 
 class Severity(StrEnum):
@@ -120,6 +120,15 @@ def derive_id(*parts: str | int) -> str:
     '08774976812b1bf46b46d8627f85a8a2'
     """
     return blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
+
+
+UNSEALED: Final = "0" * 32  # stands for an id that is not derived yet
+
+
+def content_id(kind: str, value: Struct) -> str:
+    """The id that depends on all of a value but its `id`."""
+    blank = structs.replace(value, id=UNSEALED)
+    return derive_id(kind, msgspec.json.encode(blank, order="deterministic").decode())
 
 
 class Finding(Struct, frozen=True, omit_defaults=False):

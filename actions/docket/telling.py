@@ -7,8 +7,8 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import structs
 
-from actions.results import UNSEALED, seal
-from schemas.outputs import Action, Command, Id, Refusal, Result, State
+from actions.results import seal
+from schemas.outputs import UNSEALED, Action, Command, Id, Refusal, Result, State
 from schemas.units import rfc3339
 
 

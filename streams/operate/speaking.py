@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from actions.passed_on import refused
 from schemas.config import Config
 from schemas.orders import Order, Verb, seal
+from schemas.outputs import UNSEALED
 from schemas.topics import APPROVALS
 from schemas.units import from_rfc3339, rfc3339
 from streams import broker
@@ -23,7 +24,6 @@ from streams.operate.reading import Follower, News
 ANSWER_S: Final = 10.0  # a worker answers within a second; a group of them that has just lost one takes as long as this
 SEND_S: Final = 15.0
 NOBODY: Final = b"tidegate"  # the key of what is about no endpoint
-UNSEALED: Final = "0" * 32
 
 
 class NotHeard(TidegateError):

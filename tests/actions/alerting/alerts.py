@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from actions.alerts import UNSEALED, seal
+from actions.alerts import seal
 from schemas.config import Config, Endpoint
-from schemas.outputs import Alert, Severity, derive_id
+from schemas.outputs import UNSEALED, Alert, Severity, derive_id
 from schemas.receivers import Alerting, Route, Slack
 from schemas.units import US, rfc3339
 

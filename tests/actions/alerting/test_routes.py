@@ -2,9 +2,8 @@ from __future__ import annotations
 
 from actions.alerting.labels import action_after, labels_of
 from actions.alerting.routes import Pace, Routes
-from actions.alerts import UNSEALED
 from schemas.config import Budget, Config
-from schemas.outputs import Severity
+from schemas.outputs import UNSEALED, Severity
 from schemas.receivers import Alerting, Alertmanager, Route, Slack
 from schemas.section import Seconds
 from schemas.units import US
