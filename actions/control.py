@@ -132,10 +132,14 @@ class Control:
                 outputs.append(alerts.unheeded(brake, due_us))
         return outputs
 
-    def overdue(self, now_us: int) -> list[Brake]:
-        """The brakes past their end, earliest first."""
-        late = [brake for _, brake in self._memory.in_force() if brake.expires_us <= now_us]
-        return sorted(late, key=lambda brake: (brake.expires_us, brake.command.id))
+    def overdue(self, now_us: int) -> list[tuple[int, Id]]:
+        """What `expire` and `miss` have to say by now: when it was due, and the command."""
+        return [
+            (due_us, brake.command.id)
+            for _, brake in self._memory.in_force()
+            for due_us in (brake.expires_us, brake.unheeded_us)
+            if due_us is not None and due_us <= now_us
+        ]
 
     def issue(self, endpoint: str, brake: Brake, at_us: int) -> Outputs:
         """Carry out what awaited approval, if the stages that no approval, or no silence, overrules let it pass."""
@@ -144,7 +148,7 @@ class Control:
         held = safety.check(first, self._context(first, moment, Mode.AUTO), stages)
         if held is None and self.config.mode_of(endpoint) is Mode.SHADOW:
             held = Held.SHADOW  # since it was asked for: in shadow nothing is carried out, whoever agreed
-        self._drop(endpoint, brake)
+        self.drop(endpoint, brake)
         if held is not None:
             return [results.about(brake.command, State.HELD, at_us, reason=held.value, by=brake.approvals)]
         real = self._of_kind(endpoint, Reality.REAL)
@@ -169,15 +173,19 @@ class Control:
 
     def lift(self, endpoint: str, brake: Brake, because: tuple[Id, int, str]) -> Command:
         """Take a brake off: the restore."""
-        self._drop(endpoint, brake)
+        self.drop(endpoint, brake)
         return commands.restore(brake, *because)
 
-    def drop(self, endpoint: str, brake: Brake, persons: tuple[str, ...]) -> None:
-        """Forget what awaited approval, or note who has approved it so far."""
-        if persons:
-            self._put(endpoint, structs.replace(brake, approvals=persons))
-        else:
-            self._drop(endpoint, brake)
+    def approve(self, endpoint: str, brake: Brake, who: str) -> Brake:
+        """Note one person more who agrees to what awaits approval."""
+        approved = structs.replace(brake, approvals=(*brake.approvals, who))
+        self._put(endpoint, approved)
+        return approved
+
+    def drop(self, endpoint: str, brake: Brake) -> None:
+        """Without a word: what awaited approval needs no restore."""
+        brakes = self._memory.peek_place(endpoint).brakes
+        self._memory.brake(endpoint, (other for other in brakes if other.command.id != brake.command.id))
 
     def _end(self, endpoint: str, brake: Brake) -> Outputs:
         if brake.reality is not Reality.ASKED:
@@ -185,7 +193,7 @@ class Control:
         approval = brake.command.approval
         if approval is not None and approval.otherwise == "issue":
             return self.issue(endpoint, brake, brake.expires_us)
-        self._drop(endpoint, brake)
+        self.drop(endpoint, brake)
         why = f"not approved by {rfc3339(brake.expires_us)}"
         rejected = results.about(brake.command, State.REJECTED, brake.expires_us, reason=why, by=brake.approvals)
         return [rejected, alerts.rejected(brake, rejected)]
@@ -289,10 +297,6 @@ class Control:
         """Bring a brake into force in the place of the one of its kind."""
         others = (other for other in self._memory.peek_place(endpoint).brakes if other.reality is not brake.reality)
         self._memory.brake(endpoint, (*others, brake))
-
-    def _drop(self, endpoint: str, brake: Brake) -> None:
-        brakes = self._memory.peek_place(endpoint).brakes
-        self._memory.brake(endpoint, (other for other in brakes if other.command.id != brake.command.id))
 
     def _counting(self, endpoint: str, wanted: Reality) -> tuple[Brake, ...]:
         return tuple(brake for brake in self._memory.peek_place(endpoint).brakes if brake.reality.counts_as(wanted))

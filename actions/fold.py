@@ -55,9 +55,7 @@ class ActionFold:
 
     def overdue(self, now_us: int) -> Finding | None:
         """Build the finding that tells the log of commands which ended before `now_us`, or None."""
-        late = [(brake.expires_us, brake.command.id) for brake in self._control.overdue(now_us)]
-        unheeded = [(brake.unheeded_us, brake.command.id) for _, brake in self._memory.in_force()]
-        late += [(due_us, command_id) for due_us, command_id in unheeded if due_us is not None and due_us <= now_us]
+        late = self._control.overdue(now_us)
         pause = self._memory.shared.pause
         if pause is not None and pause.until_us is not None and pause.until_us <= now_us:
             late.append((pause.until_us, pause.order_id))

@@ -69,21 +69,19 @@ class Operators:
         endpoint, brake = found
         if order.who in brake.approvals:
             return [self._unheard(order, moment, Refusal.NOT_ALLOWED, f"{order.who} has approved it already")]
-        persons = (*brake.approvals, order.who)
-        self._control.drop(endpoint, brake, persons)
-        approval = brake.command.approval
-        if approval is not None and len(persons) < approval.persons:
+        brake = self._control.approve(endpoint, brake, order.who)
+        approval, persons = brake.command.approval, brake.approvals
+        if approval is not None and not brake.is_approved:
             told = f"{len(persons)} of {approval.persons}: {order.why}"
             return [results.about(brake.command, State.AWAITING_APPROVAL, moment.at_us, reason=told, by=persons)]
-        approved = Brake(brake.command, brake.claims, brake.began, persons)
-        return self._control.issue(endpoint, approved, moment.at_us)
+        return self._control.issue(endpoint, brake, moment.at_us)
 
     def _reject(self, order: Order, moment: Moment) -> Outputs:
         found = self._find(order.command_id, Reality.ASKED)
         if found is None:
             return [self._not_found(order, moment, "awaits no approval")]
         endpoint, brake = found
-        self._control.drop(endpoint, brake, ())
+        self._control.drop(endpoint, brake)
         self._refuse(brake)
         rejected = results.about(brake.command, State.REJECTED, moment.at_us, reason=order.why, by=(order.who,))
         return [rejected, alerts.rejected(brake, rejected)]
