@@ -145,7 +145,7 @@ class Clerk:
         if not await self._may(ask.step):
             await asyncio.sleep(UNFENCED_S)
             return  # the next turn says anew what is to be done then
-        answer = await self._asked(ask)
+        answer = await asked(self._hands.executor, ask)
         now_us = self._hands.now_us()
         self._note(ask, answer, now_us)
         await self._hands.tell(self.docket.answer(ask, answer, now_us))
@@ -166,20 +166,6 @@ class Clerk:
             return False
         return True
 
-    async def _asked(self, ask: Ask) -> Answer:
-        executor, command, before = self._hands.executor, ask.command, ask.before
-        match ask.step:
-            case Step.PLAN:
-                return await executor.plan(command)
-            case Step.APPLY:
-                return await executor.apply(command, before)
-            case Step.READ_BACK:
-                return await executor.read_back(command)
-            case Step.UNDO:
-                return await executor.undo(command, before)
-            case Step.READ_UNDONE:
-                return await executor.read_back(command, before)
-
     def _note(self, ask: Ask, answer: Answer, now_us: int) -> None:
         about = {"step": ask.step.value, "command": ask.command.id, "endpoint": ask.command.endpoint}
         match answer:
@@ -192,3 +178,19 @@ class Clerk:
                 self._hands.metrics.verified((now_us - from_rfc3339(ask.command.issued_at)) / US)
             case _:
                 pass
+
+
+async def asked(executor: Executor, ask: Ask) -> Answer:
+    """What the executor answers to a question of the docket."""
+    command, before = ask.command, ask.before
+    match ask.step:
+        case Step.PLAN:
+            return await executor.plan(command)
+        case Step.APPLY:
+            return await executor.apply(command, before)
+        case Step.READ_BACK:
+            return await executor.read_back(command)
+        case Step.UNDO:
+            return await executor.undo(command, before)
+        case Step.READ_UNDONE:
+            return await executor.read_back(command, before)

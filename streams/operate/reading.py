@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any, NamedTuple, Self
 
 from aiokafka import TopicPartition
@@ -32,20 +33,18 @@ class Follower:
         self.present = Present(config)
 
     async def __aenter__(self) -> Self:
-        with records_bar() as progress:
-            self._reader = await LogReader(self._config.kafka, progress).__aenter__()
-            try:
+        async with AsyncExitStack() as stack:
+            with records_bar() as progress:
+                self._reader = await stack.enter_async_context(LogReader(self._config.kafka, progress))
                 self._stretches = await self._reader.stretches((*TOPICS, *self._others))
                 for stretch in (own for own in self._stretches if own.topic in TOPICS):
                     async for record in self._reader.records(stretch):
                         self.present.take(stretch.topic, record.value, record.timestamp * 1000)
-            except BaseException:
-                await self._reader.__aexit__()
-                raise
+            self._open = stack.pop_all()  # all went well: it stays open
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._reader.__aexit__()
+        await self._open.aclose()
 
     async def batches(self) -> AsyncIterator[list[News]]:
         """What comes after, as it comes; an empty list where a moment brought nothing. Without end."""

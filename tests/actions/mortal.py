@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
-from actions.docket import Answer, Ask, Docket, Entry, Office, Past, Step
+from actions.docket import Ask, Docket, Entry, Office, Past, Step
 from actions.docket.standing import Turn
 from schemas.executors import HuggingFace
 from schemas.outputs import Command, Id, Result, State
 from schemas.units import US
+from streams.execute.clerk import asked
 from streams.simulator.hosting import USUAL, Hosted
 from streams.simulator.hugging_face import CUT_AFTER
 from tests.actions.docket.commands import KEY, NAME, START_US
@@ -170,24 +171,10 @@ class Process:
     async def _carry_out(self, ask: Ask) -> None:
         if ask.step is Step.APPLY:
             self._acknowledge()
-        answer = await self._asked(ask)
+        answer = await asked(self._executor, ask)
         if self._world.is_dying:
             raise Killed
         self._tell(self._docket.answer(ask, answer, self._world.now_us))
-
-    async def _asked(self, ask: Ask) -> Answer:
-        executor, command, before = self._executor, ask.command, ask.before
-        match ask.step:
-            case Step.PLAN:
-                return await executor.plan(command)
-            case Step.APPLY:
-                return await executor.apply(command, before)
-            case Step.READ_BACK:
-                return await executor.read_back(command)
-            case Step.UNDO:
-                return await executor.undo(command, before)
-            case Step.READ_UNDONE:
-                return await executor.read_back(command, before)
 
     def _tell(self, results: Sequence[Result]) -> None:
         self._untold += results
